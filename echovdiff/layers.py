@@ -63,13 +63,14 @@ class Attention(nn.Module):
     def forward(self,
         x:Tensor, # (b n d)
         context:Tensor|None=None, # (b m c)
-        angles:Tensor|None=None, # (n pairs) or (b n pairs): where the tokens stand, for self-attention
+        angles:Tensor|None=None, # (n pairs) or (b n pairs): where the tokens stand
+        context_angles:Tensor|None=None, # the same for the context; as `angles` when None
     )->Tensor: # (b n d)
         q, (k, v) = self.q(x), self.kv(x if context is None else context).chunk(2, -1)
         q, k, v = (rearrange(t, 'b n (h d) -> b h n d', h=self.heads) for t in (q, k, v))
         if angles is not None:
-            angles = angles if angles.ndim==2 else angles[:,None]
-            q, k = turn(q, angles), turn(k, angles)
+            over_heads = lambda a: a if a.ndim==2 else a[:,None]
+            q, k = turn(q, over_heads(angles)), turn(k, over_heads(angles if context_angles is None else context_angles))
         return self.out(rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
 
 # %% ../nbs/12_layers.ipynb #500584f1

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['PCDMConfig', 'FrameEncoder', 'MaskDecoder', 'bin_phases', 'to_bins', 'mean_point', 'peak_phase', 'TemporalMixer',
-           'PCDM', 'dice_loss', 'supervised', 'pcdm_batch']
+           'PCDM', 'dice_loss', 'supervised', 'windows', 'read', 'PCDMSegmenter', 'pcdm_batch']
 
 # %% ../nbs/21_pcdm.ipynb #5934742a
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -129,25 +130,50 @@ class PCDM(Stage):
         self.mixer, self.back = TemporalMixer(d, config.layers), nn.Linear(d, c)
         self.phase = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU(), nn.Linear(d, config.bins))
         self.size, self.curve = nn.Linear(d, 1), AreaMap()
+        self.register_buffer('reps_mean', torch.zeros(d)); self.register_buffer('reps_std', torch.ones(d))
+
+    def encode(self,
+        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
+    )->tuple[list[Tensor],Tensor]: # features at three scales, pooled features (b t d)
+        "Every frame on its own."
+        if video.ndim != 5 or video.shape[2] != 1: raise ValueError(f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis')
+        features = self.encoder(rearrange(video, 'b t c h w -> (b t) c h w')*2-1)
+        return features, rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=len(video))
+
+    def standardise(self, raw:Tensor)->Tensor: # (b t d) -> (b t d)
+        return (raw-self.reps_mean)/self.reps_std
+
+    def represent(self, video:Tensor)->Tensor: # (b t 1 h w) -> (b t d)
+        "Only the standardised representations, without the decoder's cost."
+        return self.standardise(self.encode(video)[1])
 
     def forward(self,
         video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
     )->dict[str,Tensor]: # logits (b t h w), mask (b t h w), area (b t), posterior (b t n), y (b t 2), reps (b t d)
         "All heads at once."
-        if video.ndim != 5 or video.shape[2] != 1: raise ValueError(f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis')
-        b = len(video)
-        features = self.encoder(rearrange(video, 'b t c h w -> (b t) c h w')*2-1)
-        reps = rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=b)
-        told = self.mixer(reps)
+        features, raw = self.encode(video)
+        told, b = self.mixer(raw), len(video)
         features[-1] = features[-1] + rearrange(self.back(told), 'b t c -> (b t) c 1 1')
         logits = rearrange(self.decoder(features), '(b t) h w -> b t h w', b=b)
         posterior, mask = self.phase(told).softmax(-1), logits.sigmoid()
-        return dict(logits=logits, mask=mask, area=mask.sum((2, 3)), posterior=posterior, y=mean_point(posterior), reps=reps)
+        return dict(logits=logits, mask=mask, area=mask.sum((2, 3)), posterior=posterior, y=mean_point(posterior), reps=self.standardise(raw))
+
+    def share(self, reps:Tensor)->Tensor: # (b t d) -> (b t)
+        "Share of the picture that is LV, in %, as told by the representation alone."
+        return self.size(reps*self.reps_std+self.reps_mean)[...,0]
+
+    def calibrate(self,
+        reps:Tensor, # (n d) representations of the data set, as this model gives them
+    )->'PCDM':
+        "Standardise representations over a data set, channel by channel; never over a sample, whose size would be lost."
+        self.reps_mean += self.reps_std*reps.mean(0)
+        self.reps_std *= reps.std(0)
+        return self
 
     def loss(self, batch:dict[str,Tensor], generator:torch.Generator|None=None)->dict[str,Tensor]:
         "Supervised terms where the batch has labels, self-consistency always."
         out = self(batch['video'])
-        losses = supervised(out, batch, self.size) if 'mask' in batch else {}
+        losses = supervised(out, batch, self.share) if 'mask' in batch else {}
         if batch['video'].shape[1] >= 8: losses |= self.consistency(out)
         return dict(loss=sum(losses.values()), **losses)
 
@@ -171,7 +197,7 @@ def dice_loss(
 def supervised(
     out:dict[str,Tensor], # what PCDM said
     batch:dict[str,Tensor], # mask (b t h w), theta (b t)
-    size:nn.Module, # linear: representation -> share of the picture that is LV, in %
+    share:Callable[[Tensor],Tensor], # representation (b t d) -> share of the picture that is LV (b t), in %
 )->dict[str,Tensor]: # scalars
     "The terms that need labels."
     true, theta = batch['mask'], batch['theta']
@@ -179,7 +205,44 @@ def supervised(
     return dict(dice=dice_loss(out['mask'], true), bce=F.binary_cross_entropy_with_logits(out['logits'], true)*2,
                 point=(out['y']-circle(theta)).square().sum(-1).mean()/2,
                 phase=-(target*out['posterior'].clamp(min=1e-8).log()).sum(-1).mean()/4,
-                size=F.smooth_l1_loss(size(out['reps'])[...,0], 100*true.mean((2, 3)))/20)
+                size=F.smooth_l1_loss(share(out['reps']), 100*true.mean((2, 3)))/20)
+
+# %% ../nbs/21_pcdm.ipynb #180d3d0a
+def windows(
+    frames:int, # of the video
+    width:int=32, # frames of a window
+)->list[slice]:
+    "Overlapping windows, evenly placed, that cover a video."
+    if frames <= width: return [slice(0, frames)]
+    n = -(-2*(frames-width)//width) + 1
+    starts = [round(i*(frames-width)/(n-1)) for i in range(n)]
+    return [slice(s, s+width) for s in starts]
+
+@torch.no_grad()
+def read(
+    pcdm:PCDM,
+    video:Tensor, # (t 1 h w) in [0,1]; any number of frames
+)->dict[str,Tensor]: # mask (t h w), area (t), posterior (t n), y (t 2), reps (t d)
+    "All that PCDM says of a video."
+    parts = windows(len(video))
+    keys, total = ('mask', 'posterior', 'reps'), {}
+    weight = video.new_zeros(len(video))
+    for part in parts:
+        n = part.stop-part.start
+        fade = 1 - (torch.linspace(-1, 1, n+2, device=video.device)[1:-1]).abs()
+        out = pcdm(video[None,part]); weight[part] += fade
+        for k in keys:
+            value = out[k][0]
+            total.setdefault(k, value.new_zeros(len(video), *value.shape[1:]))[part] += value*fade.view(-1, *(1,)*(value.ndim-1))
+    total = {k: v/weight.view(-1, *(1,)*(v.ndim-1)) for k,v in total.items()}
+    return dict(total, area=total['mask'].sum((1, 2)), y=mean_point(total['posterior']))
+
+@dataclass
+class PCDMSegmenter:
+    "PCDM's own head as a `Segmenter`."
+    pcdm:PCDM
+    name:str='pcdm'
+    def __call__(self, video:Tensor)->Tensor: return read(self.pcdm, video)['mask'] # (t 1 h w) -> (t h w)
 
 # %% ../nbs/21_pcdm.ipynb #d29e699a
 def pcdm_batch(
