@@ -138,9 +138,10 @@ def find_sector(
 def square_around(
     fan:np.ndarray, # (h w) bool
 )->tuple[int,int,int]: # x, y of the top left corner (x may be < 0) and the side, px
-    "The smallest square that holds the fan, centred across, level at the top."
+    "A square round the fan, centred across, level at the top; a fan wider than 1.1 times its height loses its outer corners."
     rows, cols = np.flatnonzero(fan.any(1)), np.flatnonzero(fan.any(0))
-    side = int(max(np.ptp(rows), np.ptp(cols))) + 1
+    high, wide = np.ptp(rows), np.ptp(cols)
+    side = int(max(high, min(wide, 1.1*high))) + 1
     return int(cols[0] + cols[-1] + 1 - side)//2, int(rows[0]), side
 
 def crop_sector(

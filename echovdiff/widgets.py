@@ -48,10 +48,10 @@ _CSS = """
 .flipbook { --systole:#888; --diastole:#888; display:flex; flex-wrap:wrap; gap:12px 28px; align-items:center; padding:6px;
   color:var(--jp-content-font-color1, inherit); font:14px/1.4 system-ui, sans-serif; font-variant-numeric:tabular-nums }
 .flipbook * { box-sizing:border-box }
-.flipbook .dial { position:relative; flex:0 1 auto; width:100%; aspect-ratio:1; border-radius:50%; user-select:none }
+.flipbook .dial { position:relative; flex:1 1 320px; aspect-ratio:1; border-radius:50%; user-select:none }
 .flipbook .dial:focus { outline:none }
 .flipbook .dial:focus-visible { outline:2px solid currentColor }
-.flipbook .screen { position:absolute; inset:7.6%; border-radius:50%; background:#000; display:grid; place-items:center; cursor:pointer }
+.flipbook .screen { position:absolute; inset:7.6%; border-radius:50%; background:#000; display:grid; place-items:center }
 .flipbook svg { display:block; overflow:visible }
 .flipbook text { font:600 10px system-ui, sans-serif; fill:currentColor; text-anchor:middle; dominant-baseline:central }
 .flipbook .dial svg { position:absolute; inset:0; pointer-events:none; color:#fff }
@@ -64,13 +64,14 @@ _CSS = """
 .flipbook rect { stroke:none !important; opacity:.13 }
 .flipbook rect.systole { fill:var(--systole) }
 .flipbook rect.diastole { fill:var(--diastole) }
-.flipbook .grip { fill:none; stroke:transparent; stroke-width:36; pointer-events:stroke; touch-action:none; cursor:grab }
+.flipbook .grip { position:absolute; inset:-2%; border-radius:50%; touch-action:none; cursor:grab }
 .flipbook .grip:active { cursor:grabbing }
+.flipbook .tap { position:absolute; inset:14%; border-radius:50%; cursor:pointer }
 .flipbook .knob { fill:#fff; stroke-width:4 }
-.flipbook .side { flex:1 1 220px; max-width:440px; min-width:0 }
-.flipbook .read { display:flex; align-items:center; gap:14px; margin-bottom:10px }
-.flipbook .read b { font-size:30px; line-height:1; font-weight:600; min-width:2.3em }
-.flipbook .part { border-left:4px solid; padding-left:9px; flex:1 }
+.flipbook .side { flex:1 1 280px; max-width:440px; min-width:0 }
+.flipbook .read { display:flex; align-items:center; gap:10px; margin-bottom:10px }
+.flipbook .read b { font-size:28px; line-height:1; font-weight:600; min-width:2.2em }
+.flipbook .part { border-left:4px solid; padding-left:9px; white-space:nowrap }
 .flipbook small { display:block; opacity:.75; font-size:12.5px }
 .flipbook button { width:44px; height:44px; padding:0; border:1.5px solid currentColor; border-radius:50%; background:none; color:inherit; cursor:pointer }
 .flipbook button:hover { background:color-mix(in srgb, currentColor 12%, transparent) }
@@ -87,6 +88,7 @@ _ESM = """
 const turn = 2 * Math.PI, R = 122;                                    // R: radius of the ring, in a dial of 264 x 264
 const point = (theta, r) => `${r * Math.cos(theta)} ${-r * Math.sin(theta)}`;   // SVG counts y downwards
 const nearest = (values, far) => values.reduce((best, v, i) => far(v) < far(values[best]) ? i : best, 0);
+const set = (node, facts) => Object.entries(facts).forEach(([name, value]) => node.setAttribute(name, value));
 const ICONS = {play: "M6 3L18 10L6 17Z", pause: "M5 3H8.5V17H5ZM11.5 3H15V17H11.5Z"};
 
 const page = ({theta, ms, rr, es, area, ends, x, y, facts}) => `
@@ -96,21 +98,22 @@ const page = ({theta, ms, rr, es, area, ends, x, y, facts}) => `
     <path class="arc systole" d="M${R} 0A${R} ${R} 0 0 0 ${-R} 0"/><path class="arc diastole" d="M${-R} 0A${R} ${R} 0 0 0 ${R} 0"/>
     <path d="${theta.map(t => `M${point(t, R - 2.5)}L${point(t, R + 2.5)}`).join("")}"/>
     <text data-part="systole" y="-97">SYSTOLE</text><text data-part="diastole" y="97">DIASTOLE</text><text x="97">ED</text><text x="-97">ES</text>
-    <circle class="grip" r="${R}"/><circle class="knob" r="8"/>
+    <circle class="knob" r="8"/>
   </svg>
+  <div class="grip"></div><div class="tap"></div>
 </div>
 <div class="side">
   <div class="read">
     <button data-lm-suppress-shortcuts="true" aria-label="play"><svg viewBox="0 0 20 20"><path d="${ICONS.play}"/></svg></button>
     <b></b><span class="part"><span></span><small></small></span>
   </div>
-  <svg class="curve" viewBox="0 0 320 128">
+  <svg class="curve" viewBox="0 0 280 128">
     <rect class="systole" x="${x(0)}" y="8" width="${x(es) - x(0)}" height="92"/><rect class="diastole" x="${x(es)}" y="8" width="${x(rr) - x(es)}" height="92"/>
     <path d="${area.map((v, i) => `${i ? "L" : "M"}${x(ms[i])} ${y(v)}`).join("")}"/>
     <path class="faint" d="M${x(0)} 100H${x(rr)}"/>
-    ${ends.map((v, i) => `<text class="end" x="31" y="${y(v)}">${Math.round(v)}</text>${i ? '<text class="end" x="31" y="33">px\\u00b2</text>' : ""}`).join("")}
+    ${ends.map((v, i) => `<text class="end" x="26" y="${y(v)}">${Math.round(v)}</text>${i ? '<text class="end" x="26" y="33">px\\u00b2</text>' : ""}`).join("")}
     <text x="${x(0)}" y="108">ED</text><text x="${x(es)}" y="108">ES</text><text x="${x(rr)}" y="108">ED</text>
-    <text x="${x(0)}" y="121">0</text><text x="${x(es)}" y="121">${Math.round(es)}</text><text class="end" x="320" y="121">${Math.round(rr)} ms</text>
+    <text x="${x(0)}" y="121">0</text><text x="${x(es)}" y="121">${Math.round(es)}</text><text class="end" x="280" y="121">${Math.round(rr)} ms</text>
     <path class="faint line"/><circle class="knob" r="5.5"/>
   </svg>
   <small>${facts}</small>
@@ -119,43 +122,39 @@ const page = ({theta, ms, rr, es, area, ends, x, y, facts}) => `
 async function render({model, el}) {
   const [theta, lasts, area, alpha, size] = ["theta", "lasts", "area", "alpha", "size"].map(name => model.get(name));
   const n = theta.length, rr = lasts.reduce((sum, d) => sum + d), columns = Math.ceil(Math.sqrt(n));
-  let clock = model.get("begins");
-  const ms = lasts.map(d => (clock += d) - d);                        // when each frame begins
-  const low = Math.min(...area), high = Math.max(...area);
-  const x = t => 36 + 268 * t / rr, y = v => high > low ? 88 - 68 * (v - low) / (high - low) : 54;
+  const ms = lasts.map((d, i) => model.get("begins") + lasts.slice(0, i).reduce((sum, d) => sum + d, 0));   // when each frame begins
+  const low = Math.min(...area), high = Math.max(...area), ends = high > low ? [low, high] : [];
+  const x = t => 36 + 228 * t / rr, y = v => high > low ? 88 - 68 * (v - low) / (high - low) : 54;
   const root = document.createElement("div"), find = query => root.querySelector(query);
   root.className = "flipbook";
-  root.innerHTML = page({theta, ms, rr, es: alpha * rr, area, ends: high > low ? [low, high] : [], x, y, facts: model.get("facts")});
+  root.innerHTML = page({theta, ms, rr, es: alpha * rr, area, ends, x, y, facts: model.get("facts")});
   Object.entries(model.get("colors")).forEach(([name, color]) => root.style.setProperty(`--${name}`, color));
   const dial = find(".dial"), canvas = find("canvas"), ink = canvas.getContext("2d"), diagonal = Math.hypot(...size);
   dial.style.maxWidth = `${model.get("scale") * diagonal * 132 / 112}px`;
   [canvas.width, canvas.height] = size;
   [canvas.style.width, canvas.style.height] = size.map(side => `${100 * side / diagonal}%`);
   const picture = await createImageBitmap(new Blob([model.get("sprite")]));
-
   let playing = 0;
   function show() {
     const i = model.get("frame"), part = theta[i] < Math.PI + 1e-3 ? "systole" : "diastole", [w, h] = size;
     const degrees = Math.round(theta[i] * 360 / turn) % 360;
     ink.drawImage(picture, i % columns * w, Math.floor(i / columns) * h, w, h, 0, 0, w, h);
-    const [px, py] = point(theta[i], R).split(" "), value = area[i] ?? 0;
-    for (const [knob, cx, cy] of [[find(".dial .knob"), px, py], [find(".curve .knob"), x(ms[i]), y(value)]]) {
-      knob.setAttribute("cx", cx); knob.setAttribute("cy", cy); knob.setAttribute("class", `knob ${part}`);
-    }
-    find(".line").setAttribute("d", `M${x(ms[i])} 8V100`);
+    const [px, py] = point(theta[i], R).split(" ");
+    set(find(".dial .knob"), {cx: px, cy: py, class: `knob ${part}`});
+    set(find(".curve .knob"), {cx: x(ms[i]), cy: y(area[i] ?? 0), class: `knob ${part}`});
+    set(find(".line"), {d: `M${x(ms[i])} 8V100`});
+    set(dial, {"aria-valuenow": degrees, "aria-valuetext": `${degrees} degrees, ${part}`});
     root.querySelectorAll(".dial text").forEach(text => text.classList.toggle("now", text.dataset.part === part));
     find("b").textContent = `${degrees}\\u00b0`;
     find(".part").style.borderColor = `var(--${part})`;
     find(".part span").textContent = `${part}, frame ${i}`;
     find(".part small").textContent = `${Math.round(ms[i])} of ${Math.round(rr)} ms`;
-    dial.setAttribute("aria-valuenow", degrees);
-    dial.setAttribute("aria-valuetext", `${degrees} degrees, ${part}`);
   }
   const go = i => { model.set("frame", (i + n) % n); if (!playing) model.save_changes(); };
   function play(on) {
     cancelAnimationFrame(playing); playing = 0;
-    find("button").setAttribute("aria-label", on ? "pause" : "play");
-    find("button path").setAttribute("d", on ? ICONS.pause : ICONS.play);
+    set(find("button"), {"aria-label": on ? "pause" : "play"});
+    set(find("button path"), {d: on ? ICONS.pause : ICONS.play});
     if (!on) return model.save_changes();
     const start = performance.now() - ms[model.get("frame")];
     const tick = () => {                                              // the frame that is due now, even if some were missed
@@ -174,14 +173,13 @@ async function render({model, el}) {
     const hand = Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2);
     return nearest(theta, t => -Math.cos(t - hand));
   });
-  drag(find(".curve"), (event, box) => nearest(ms, t => Math.abs(box.left + x(t) * box.width / 320 - event.clientX)));
-  find("button").onclick = find(".screen").onclick = () => play(!playing);
+  drag(find(".curve"), (event, box) => nearest(ms, t => Math.abs(box.left + x(t) * box.width / 280 - event.clientX)));
+  find("button").onclick = find(".tap").onclick = () => play(!playing);
   const systole = nearest(theta, t => -Math.cos(t - Math.PI)), step = by => { play(false); go(model.get("frame") + by); };
   const keys = {ArrowRight: () => step(1), ArrowUp: () => step(1), ArrowLeft: () => step(-1), ArrowDown: () => step(-1),
                 Home: () => step(-model.get("frame")), End: () => step(systole - model.get("frame")), " ": () => play(!playing)};
   dial.addEventListener("keydown", event => { if (keys[event.key]) { event.preventDefault(); event.stopPropagation(); keys[event.key](); } });
-  model.on("change:frame", show);
-  show();
+  model.on("change:frame", show); show();
   el.append(root);
   return () => { play(false); model.off("change:frame", show); };
 }
@@ -221,29 +219,24 @@ class FlipBook(anywidget.AnyWidget):
     def _on_the_circle(self, proposal): return proposal.value % len(self.theta)
 
 # %% ../nbs/60_widgets.ipynb #f3ad07b3
-def _parts(
-    alpha:float, # systolic fraction, in (0,1)
-    points:int=60, # points of each part
-)->dict: # name of a part: (points) tau
-    "Times of systole and of diastole, to draw each in its colour."
-    return dict(systole=torch.linspace(0, alpha, points), diastole=torch.linspace(alpha, 1, points))
-
 def alpha_figure(
     alpha:float=ALPHA_PAPER, # systolic fraction, in (0,1)
     heart_rate:float=60, # beats per minute, above 0
     tau:float=.2, # the moment to mark, in [0,1]
 )->go.Figure: # W(tau, alpha) | the phase circle | LV area over time
     "The same moments of a beat on the phase warp, on the circle and on the area curve."
+    if not (0 <= tau <= 1 and heart_rate > 0): raise ValueError(f"expected tau in [0,1] and a heart rate above 0, got {tau} and {heart_rate}: one beat from ED to ED is drawn")
     heart, rr = Heart(alpha=alpha, heart_rate=heart_rate), 60_000 / heart_rate
     def full(tau): return 1 - emptying(heart, tau)                    # 1 at ED, 0 at ES
     views = [lambda tau: (tau, warp(tau, alpha)), lambda tau: circle(warp(tau, alpha)).unbind(-1), lambda tau: (rr * tau, full(tau))]
     fig = make_subplots(cols=3, subplot_titles=('the warp θ = W(τ, α)', 'the circle y = (cos θ, sin θ)', 'the area, in time'))
+    parts = dict(systole=torch.linspace(0, alpha, 60), diastole=torch.linspace(alpha, 1, 60))
     frames, now = unwarp(phase_grid(16), alpha), torch.tensor([tau])
     def draw(col, tau, **style):
         x, y = (v.numpy() for v in views[col - 1](tau))
         fig.add_scatter(x=x, y=y, row=1, col=col, hoverinfo='x+y', showlegend=False, **style)
     for col in (1, 2, 3):
-        for part, times in _parts(alpha).items(): draw(col, times, mode='lines', line=dict(color=COLORS[part], width=3))
+        for part, times in parts.items(): draw(col, times, mode='lines', line=dict(color=COLORS[part], width=3))
         draw(col, frames, mode='markers', marker=dict(color='white', size=7, line=dict(color=COLORS['true'], width=1.5)))
         draw(col, now, mode='markers', marker=dict(color=COLORS['pred'], size=15, line=dict(color=COLORS['true'], width=2)))
     return _label(fig, alpha, heart_rate)

@@ -1,0 +1,206 @@
+"""The widgets in a real browser: live in JupyterLab, and on a page of the site from file://.
+
+Needs Debian's chromium and, from PyPI, playwright; without them these tests are skipped, and say why.
+Everything happens in a copy of the two notebooks, for JupyterLab saves what it opens.
+"""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")]
+
+ROOT = Path(__file__).parents[1]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+# the trait `frame`, as the kernel knows it, for a test to read on the page
+MIRROR = "from ipywidgets import Label\nfrom traitlets import dlink\nseen = Label()\ndlink((book, 'frame'), (seen, 'value'), lambda i: f'kernel: {i}')\nseen"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    "A kit of two notebooks: 60_widgets and apps/alpha."
+    copy = tmp_path_factory.mktemp("kit")
+    shutil.copytree(ROOT / "tools", copy / "tools")
+    shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/60_widgets.ipynb", "nbs/apps/alpha.ipynb"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    config = (ROOT / "_quarto.yml").read_text()
+    for missing in ("index", "contributing"): config = config.replace(f"{missing}.ipynb", "60_widgets.ipynb")
+    (copy / "_quarto.yml").write_text(config)
+    (copy / "nbs/_quarto.yml").symlink_to("../_quarto.yml")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def site(copy) -> str:
+    "The address of the built site."
+    done = subprocess.run([sys.executable, "tools/build_docs.py"], cwd=copy, capture_output=True, text=True)
+    assert (copy / "docs/widgets.html").exists(), done.stderr     # links to other notebooks are broken here
+    return (copy / "docs").as_uri()
+
+
+@pytest.fixture(scope="module")
+def lab(copy):
+    "The address of a JupyterLab on loopback."
+    nb = json.loads((copy / "nbs/60_widgets.ipynb").read_text())
+    nb["cells"].append({"cell_type": "code", "id": "mirror", "metadata": {}, "outputs": [], "execution_count": None, "source": MIRROR})
+    (copy / "nbs/60_widgets.ipynb").write_text(json.dumps(nb))
+    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
+    folders = {f"JUPYTER{name}_DIR": str(copy / name) for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
+         "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--LabApp.news_url=None", "--LabApp.extension_manager=readonly",
+         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.root_dir={copy / 'nbs'}"],
+        env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try: urllib.request.urlopen(f"{url}/api/status", timeout=1); break
+            except OSError: time.sleep(.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, request):
+    "A page that must neither complain nor, on the site, ask the network for anything; a phone for tests of that name."
+    phone = "phone" in request.node.name
+    context = chromium.new_context(viewport={"width": 360, "height": 780} if phone else {"width": 1280, "height": 1000}, has_touch=phone, is_mobile=phone)
+    page, troubles = context.new_page(), []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and troubles.append(line.text))
+    page.on("request", lambda asked: asked.url.startswith("http") and "//127.0.0.1:" not in asked.url and troubles.append(asked.url))
+    yield page
+    before = list(troubles)     # closing cancels what JupyterLab is still asking
+    context.close()
+    assert not before
+
+
+def picture(page) -> str: return page.evaluate("document.querySelector('.flipbook canvas').toDataURL()")
+def degrees(page) -> int: return int(page.locator(".flipbook b").inner_text().rstrip("°"))
+
+
+def ring(page, turns: float) -> tuple[float, float]:
+    "Where on the page the ring has gone round by `turns`."
+    return tuple(page.evaluate("""turns => { const b = document.querySelector('.flipbook .dial').getBoundingClientRect(), r = 122 / 264 * b.width;
+      return [b.x + b.width / 2 + r * Math.cos(turns * 2 * Math.PI), b.y + b.height / 2 - r * Math.sin(turns * 2 * Math.PI)] }""", turns))
+
+
+def open_book(page, url: str):
+    page.goto(url)
+    page.locator(".flipbook canvas").scroll_into_view_if_needed()
+
+
+def turn_and_step(page):
+    "Drag the ring from ED to ES, then step with the keys: picture and label follow."
+    seen = [picture(page)]
+    dial = page.locator(".flipbook .dial")
+    box = dial.bounding_box()
+    dial.hover(position={"x": .96 * box["width"], "y": .5 * box["height"]})     # waits until the page has settled
+    page.mouse.down()
+    for i in range(1, 9): page.mouse.move(*ring(page, i / 16))
+    page.mouse.up()
+    assert degrees(page) == 180
+    seen.append(picture(page))
+    for key, then in dict(ArrowRight=191, ArrowLeft=180, Home=0, ArrowUp=11, ArrowDown=0, End=180).items():
+        page.keyboard.press(key)
+        assert degrees(page) == then, key
+    page.keyboard.press("ArrowRight")
+    seen.append(picture(page))
+    assert len(set(seen)) == 3
+
+
+def test_site_turn(page, site):
+    open_book(page, f"{site}/widgets.html")
+    turn_and_step(page)
+
+
+def test_site_step_is_within_a_screen_refresh(page, site):
+    open_book(page, f"{site}/widgets.html")
+    steps = page.evaluate("""() => { const dial = document.querySelector('.flipbook .dial'), ink = document.querySelector('.flipbook canvas').getContext('2d');
+      return Array.from({length: 96}, () => { const start = performance.now();
+        dial.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+        dial.getBoundingClientRect(); ink.getImageData(0, 0, 1, 1);           // wait for layout and for the pixels
+        return performance.now() - start }) }""")
+    print(f"step: median {sorted(steps)[48]:.2f} ms, longest {max(steps):.2f} ms")
+    assert sorted(steps)[86] < 16      # nine in ten
+
+
+def test_site_plays_at_true_speed(page, site):
+    "The notebook's beat lasts 1000 ms and its systole 350 ms."
+    open_book(page, f"{site}/widgets.html")
+    page.locator(".flipbook .dial").focus()
+    page.keyboard.press("Space")
+    es, ed = page.evaluate("""async () => { const b = document.querySelector('.flipbook b'), value = () => parseInt(b.textContent);
+      const until = async ok => { while (!ok(value())) await new Promise(requestAnimationFrame); return performance.now() };
+      await until(v => v > 270); const start = await until(v => v < 90);      // the next ED
+      const es = await until(v => v >= 180), ed = await until(v => v < 90); return [es - start, ed - start] }""")
+    page.keyboard.press("Space")
+    print(f"ES after {es:.0f} ms, ED after {ed:.0f} ms")
+    assert abs(es - 350) < 100 and abs(ed - 1000) < 100
+    still = picture(page)
+    page.wait_for_timeout(300)
+    assert picture(page) == still
+
+
+def test_site_on_a_phone(page, site):
+    open_book(page, f"{site}/widgets.html")
+    assert page.evaluate("[...document.querySelectorAll('.flipbook *')].every(e => e.getBoundingClientRect().right <= innerWidth + 1)")
+    page.evaluate("document.querySelector('.flipbook .dial').scrollIntoView({block: 'center', behavior: 'instant'})")
+    page.wait_for_timeout(500)                 # the page's head folds away
+    top, touch = page.evaluate("scrollY"), page.context.new_cdp_session(page)
+    def finger(kind, *at): touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [dict(zip("xy", at))] if at else []})
+    finger("touchStart", *ring(page, 0))
+    for i in range(1, 9): finger("touchMove", *ring(page, i / 32))
+    finger("touchEnd")
+    assert degrees(page) == 90
+    assert page.evaluate("scrollY") == top     # the finger turned the dial, not the page
+
+
+def run_all(page, url: str):
+    "Open a notebook, run it, and wait for the number of its last code cell."
+    page.goto(url)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.click("text='Run'")
+    page.click("text='Run All Cells'")
+    page.wait_for_function("/\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)", timeout=60_000)
+
+
+def test_lab_turn(page, lab):
+    run_all(page, f"{lab}/lab/workspaces/book/tree/60_widgets.ipynb")
+    page.locator(".flipbook canvas").scroll_into_view_if_needed()
+    turn_and_step(page)
+    page.get_by_text("kernel: 17", exact=True).wait_for(timeout=5000)     # the kernel heard of the last step
+
+
+def test_lab_alpha(page, lab):
+    run_all(page, f"{lab}/lab/workspaces/alpha/tree/apps/alpha.ipynb")
+    title = page.locator(".js-plotly-plot .gtitle").first
+    title.wait_for()
+    assert title.text_content().startswith("α = 0.36")
+    page.locator(".noUi-handle").first.focus()
+    start = time.time()
+    for _ in range(4): page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle')?.textContent.startsWith('α = 0.40')", timeout=10_000)
+    print(f"4 steps of the slider in {time.time() - start:.2f} s")
