@@ -66,6 +66,7 @@ def add_generation(
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
     add('--steps', type=whole(1, 250), default=12, help='diffusion steps of each stage (default: 12)')
     add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
+    add('--strength', type=number(0, 1.0001), default=.5, help='how freely the video stage repaints the carried prompt; 1: from noise alone (default: 0.5)')
     add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
     add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
 
@@ -123,10 +124,10 @@ def make(
     ef = None if args.ef is None else args.ef/100
     check(clip.video, frame, args.alpha, args.heart_rate, ef, args.frames)
     start, stages = time.process_time(), load(args.weights)
-    bar = tqdm(total=2*args.steps, desc='drawing', leave=False, disable=not sys.stderr.isatty())
+    bar = tqdm(desc='drawing', unit=' steps', leave=False, disable=not sys.stderr.isatty())
     theta = None if args.phase == 'auto' else math.radians(args.phase)
     prompt = read_prompt(stages, clip.video, frame, clip.fps if clip.fps_known else None, theta, args.alpha, args.heart_rate)
-    beat = generate(stages, prompt, ef, args.frames, args.steps, args.guidance, args.seed, lambda *state: bar.update())
+    beat = generate(stages, prompt, ef, args.frames, args.steps, args.guidance, min(1., args.strength), args.seed, lambda *state: bar.update())
     bar.close()
     facts = report(stages, prompt, beat, clip.source, frame, ef, args.seed, time.process_time()-start)
     files = write_results(out, prompt, beat, facts)

@@ -22,7 +22,7 @@ from .train import Stage
 class CodecConfig:
     "Size of the codec."
     width: int = 48          # channels of the hidden layers
-    texture: float = 1.      # weight of the detail term
+    texture: float = .2      # weight of the detail term
     noise: float = .05       # latent noise in training: the decoder must bear what a diffusion leaves
 
     @classmethod

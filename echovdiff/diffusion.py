@@ -55,13 +55,19 @@ def sample(
     steps:int=8, # more: slower and finer
     device:torch.device|str='cpu',
     watch:Callable[[int,Tensor],None]|None=None, # called with (step number, current state) after each step
+    start:Tensor|None=None, # (b ...) a first guess to begin near
+    strength:float=1., # with a guess: share of the steps that are taken, in (0,1]; 1 forgets it
 )->Tensor: # (b ...)
-    "Draw samples by DPM-Solver++(2M)."
-    if steps < 1: raise ValueError(f'steps must be at least 1, got {steps}')
+    "Draw samples by DPM-Solver++(2M), from noise alone or from a first guess with noise on it (SDEdit)."
+    if steps < 1 or not 0 < strength <= 1: raise ValueError(f'steps must be at least 1 and strength in (0,1], got {steps} and {strength}')
     scheduler = solver()
     scheduler.set_timesteps(steps, device=device)
     x = torch.randn(shape, generator=generator, device=generator.device if generator else device).to(device)
-    for i,k in enumerate(scheduler.timesteps):
+    path = scheduler.timesteps[steps-max(1, round(steps*strength)):]
+    if start is not None and strength < 1:
+        signal, noise = levels(path[:1].expand(len(x)), x)
+        x = signal*start + noise*x
+    for i,k in enumerate(path):
         x = scheduler.step(predict(x, k.expand(len(x))), k, x).prev_sample
         if watch: watch(i, x)
     return x

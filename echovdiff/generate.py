@@ -21,7 +21,8 @@ from .cycles import find_cycles
 from .data import seeded
 from .lvdm import script
 from .metrics import loop_closure, prompt_fidelity
-from .pcdm import peak_phase, read
+from .motion import at_phase, carry
+from .pcdm import PCDMSegmenter, peak_phase, read
 from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
 from .pretrained import Stages
 from .segment import clean
@@ -63,7 +64,8 @@ def read_prompt(
     check(video, frame, alpha, heart_rate)
     seen = read(stages.pcdm, video)
     posterior = seen['posterior'][frame]
-    measured_alpha, measured_rate = rhythm_of(clean(seen['mask']).sum((1, 2)), fps)
+    masks = PCDMSegmenter(stages.pcdm)(video) if len(video) >= 8 and fps else seen['mask']
+    measured_alpha, measured_rate = rhythm_of(clean(masks).sum((1, 2)), fps)
     pick = lambda asked, measured, prior: next((v,w) for v,w in ((asked,'asked'), (measured,'measured'), (prior,'prior')) if v is not None)
     rate, rate_from = pick(heart_rate, measured_rate, 70.)
     named = {'auto': None, 'paper': ALPHA_PAPER}.get(alpha, alpha) if isinstance(alpha, str) else alpha
@@ -100,6 +102,7 @@ def generate(
     frames:int=32, # of the beat, at equal steps of phase
     steps:int=12, # of the video diffusion; the representations take as many
     guidance:float=1., # of the phase in both stages; 1: plain
+    strength:float=.5, # how freely LVDM repaints the carried prompt, in (0,1]; 1: from noise alone
     seed:int=0,
     watch=None, # called with (stage name, step, steps) after each diffusion step
 )->Beat: # ED first; fps is the mean rate that gives the beat its true duration
@@ -108,11 +111,13 @@ def generate(
     device = prompt.frame.device
     theta = phase_grid(frames).to(device)[None]
     at = torch.tensor([prompt.theta], device=device)
-    tell = lambda stage: (lambda i, x: watch(stage, i+1, steps)) if watch else None
+    tell = lambda stage, n: (lambda i, x: watch(stage, i+1, n)) if watch else None
     wanted = wish(theta, len(prompt.reps), prompt.reps[None], at, None if ef is None else torch.tensor([ef], device=device))
-    reps = stages.vrdm.sample(wanted, seeded(seed, 2), steps, (guidance, 1., 1.), tell('VRDM'))
-    told = script(reps, theta, stages.codec.encode(prompt.frame[None,None])[:,0], at)
-    z = stages.lvdm.sample(told, seeded(seed, 3), steps, (1., guidance, 1.), tell('LVDM'))
+    reps = stages.vrdm.sample(wanted, seeded(seed, 2), steps, (guidance, 1., 1.), tell('VRDM', steps))
+    fields = stages.motion.fields(reps, theta)
+    moved = carry(prompt.frame[None], at_phase(fields, theta, at), fields)
+    told = script(reps, theta, stages.codec.encode(moved), at)
+    z = stages.lvdm.sample(told, seeded(seed, 3), steps, (1., guidance, 1.), tell('LVDM', max(1, round(steps*strength))), strength)
     video = stages.codec.decode(z)[0]
     mask = clean(read(stages.pcdm, video)['mask'])
     area = mask.sum((1, 2))

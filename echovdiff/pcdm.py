@@ -239,18 +239,24 @@ def read(
 
 @dataclass
 class PCDMSegmenter:
-    "PCDM's own head as a `Segmenter`."
+    "PCDM's own head as a `Segmenter`: the mean of its readings at several exposures, for real loops are often dark."
     pcdm:PCDM
+    exposures:tuple[float,...]=(1., .7, .5) # gamma of each reading
     name:str='pcdm'
-    def __call__(self, video:Tensor)->Tensor: return read(self.pcdm, video)['mask'] # (t 1 h w) -> (t h w)
+
+    def __call__(self,
+        video:Tensor, # (t 1 h w) in [0,1]
+    )->Tensor: # (t h w)
+        return sum(read(self.pcdm, video**gamma)['mask'] for gamma in self.exposures)/len(self.exposures)
 
 # %% ../nbs/21_pcdm.ipynb #d29e699a
 def pcdm_batch(
     pool:Pool,
     seed:int, step:int, # what the batch depends on
     budget:int=64, # frames a batch
+    long:bool=False, # more clips of 32 frames
 )->dict[str,Tensor]: # as `batch`
     "The batch of a training step: its clip length is drawn too."
-    lengths = (16, 16, 16, 16, 16, 8, 8, 32, 1, 1)
+    lengths = (16, 16, 16, 8, 32, 32, 32, 32, 32, 1) if long else (16, 16, 16, 16, 16, 8, 8, 32, 1, 1)
     frames = lengths[torch.randint(len(lengths), (), generator=seeded(seed, step, 1)).item()]
     return batch(pool, max(1, budget//frames) if frames>1 else budget*3//4, frames, seed, step)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from .codec import Codec
 from .lvdm import LVDM
+from .motion import Motion
 from .pcdm import PCDM
 from .vrdm import VRDM
 
 # %% ../nbs/51_pretrained.ipynb #97967673
-KINDS = dict(pcdm=PCDM, codec=Codec, vrdm=VRDM, lvdm=LVDM)
+KINDS = dict(pcdm=PCDM, codec=Codec, vrdm=VRDM, motion=Motion, lvdm=LVDM)
 
 def shipped()->Path:
     "The folder of the weights that come with the package."
@@ -30,6 +31,7 @@ class Stages:
     pcdm:PCDM
     codec:Codec
     vrdm:VRDM
+    motion:Motion
     lvdm:LVDM
     name:str # which weights: 'shipped' or 'own', and the first digits of their hash
 

@@ -20,7 +20,7 @@ from echovdiff.cycles import find_cycles, period
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
 from echovdiff.metrics import score, summary
-from echovdiff.pcdm import PCDM, peak_phase, read
+from echovdiff.pcdm import PCDM, PCDMSegmenter, peak_phase, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import wrap
 from echovdiff.pretrained import load, shipped
@@ -80,7 +80,7 @@ def generation(stages, referee: PCDM, n: int) -> dict:
 def real(pcdm: PCDM, reference: Path) -> dict:
     "The whole real loop against an independent segmenter's areas."
     clip = real_loop(whole=True)
-    area = clean(read(pcdm, clip.video)['mask']).sum((1, 2))
+    area = clean(PCDMSegmenter(pcdm)(clip.video)).sum((1, 2))
     cycles = find_cycles(area, clip.fps)
     truth = np.array([float(row['lv_area_smooth_px']) for row in csv.DictReader(reference.open())])
     marks = dict(ed=(49, 76, 103), es=(31, 60, 86, 114))
