@@ -66,7 +66,7 @@ def add_generation(
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
     add('--steps', type=whole(1, 250), default=12, help='diffusion steps of each stage (default: 12)')
     add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
-    add('--strength', type=number(0, 1.0001), default=.5, help='how freely the video stage repaints the carried prompt; 1: from noise alone (default: 0.5)')
+    add('--strength', type=number(0, 1.0001), default=.35, help='how freely the video stage repaints the carried prompt; 1: from noise alone (default: 0.35)')
     add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
     add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
 
