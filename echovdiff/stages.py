@@ -151,6 +151,7 @@ class Plan:
     rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, heads=6e-4, codec=2e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
     sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
     seed: int = 0
+    workers: int = 2                       # processes that render and describe
 
     @classmethod
     def small(cls): return cls()
@@ -160,7 +161,7 @@ class Plan:
     def tiny(cls):
         backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
         return cls(PCDMConfig.tiny(), CodecConfig.tiny(), replace(VRDMConfig.tiny(), reps=16), MotionConfig.tiny(), replace(LVDMConfig.tiny(), backbone=backbone, reps=16), 4, 6,
-                   dict.fromkeys(('pcdm', 'heads', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)))
+                   dict.fromkeys(('pcdm', 'heads', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
 
     def order(self)->list[str]:
         "The stages in the order in which they learn; the backbone on its own only if it is to be frozen."
@@ -197,7 +198,7 @@ def ingredients(
     plan:Plan,
 )->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # the untrained stage and its batches
     "A fresh stage and the batches that it learns from."
-    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, plan.seed)
+    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, plan.seed, workers=plan.workers)
     if name == 'heads':
         pcdm = trained(PCDM, run)
         for part in (pcdm.encoder, pcdm.pool): part.requires_grad_(False)
@@ -207,7 +208,7 @@ def ingredients(
         batches = partial(codec_batch, pool, plan.seed)
         return fresh(Codec, plan.codec, plan.seed).calibrate(batches(0)['video'].flatten(0, 1)), batches
     place = run/'features'
-    features = Features(place) if place.exists() else Features.build(place, pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed)
+    features = Features(place) if place.exists() else Features.build(place, pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed, plan.workers)
     if name == 'motion':
         batches = partial(motion_batch, features, *plan.sizes[name], plan.seed)
         return fresh(Motion, plan.motion, plan.seed).learn_basis(torch.cat([batches(10**6+i)['fields'].flatten(0, 1) for i in range(8)])), batches
