@@ -17,14 +17,15 @@ from pathlib import Path
 import matplotlib
 from tqdm.auto import tqdm
 
-from .beat import Beat
+from .beat import Beat, whole_file
 from .data import seeded
 from .generate import Prompt, check, generate, plot_beat, read_prompt, report
 from .phantom import phantom
 from .pretrained import load
 from .sector import Clip
 from .stages import Plan, train
-from .video import CREDIT, read_clip, real_loop, whole_file, write_video
+from .train import write_json
+from .video import CREDIT, read_clip, real_loop, write_video
 
 # %% ../nbs/61_cli.ipynb #9f2329d9
 def number(
@@ -66,7 +67,6 @@ def add_generation(
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
     add('--steps', type=whole(1, 250), default=12, help='diffusion steps of each stage (default: 12)')
     add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
-    add('--strength', type=number(0, 1.0001), default=.35, help='how freely the video stage repaints the carried prompt; 1: from noise alone (default: 0.35)')
     add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
     add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
 
@@ -100,7 +100,7 @@ def write_results(
     for name in ('beat.mp4', 'beat.gif'): write_video(timed.video, out/name, timed.fps)
     figure = plot_beat(prompt, beat)
     with whole_file(out/'sheet.png') as part: figure.savefig(part, dpi=110)
-    with whole_file(out/'report.json') as part: Path(part).write_text(json.dumps(facts, indent=1)+'\n')
+    write_json(out/'report.json', facts)
     return ['beat.mp4', 'beat.gif', 'sheet.png', 'report.json']
 
 def can_write(
@@ -108,7 +108,7 @@ def can_write(
 )->Path:
     "The folder, if results can go there; else a sentence, before any computing."
     folder = Path(out)
-    with whole_file(folder/'.echovdiff-test') as part: Path(part).touch()
+    with whole_file(folder/'.echovdiff-test'): pass
     (folder/'.echovdiff-test').unlink()
     return folder
 
@@ -127,11 +127,13 @@ def make(
     bar = tqdm(desc='drawing', unit=' steps', leave=False, disable=not sys.stderr.isatty())
     theta = None if args.phase == 'auto' else math.radians(args.phase)
     prompt = read_prompt(stages, clip.video, frame, clip.fps if clip.fps_known else None, theta, args.alpha, args.heart_rate)
-    beat = generate(stages, prompt, ef, args.frames, args.steps, args.guidance, min(1., args.strength), args.seed, lambda *state: bar.update())
+    beat = generate(stages, prompt, ef, args.frames, args.steps, args.guidance, args.seed, lambda *state: bar.update())
     bar.close()
     facts = report(stages, prompt, beat, clip.source, frame, ef, args.seed, time.process_time()-start)
     files = write_results(out, prompt, beat, facts)
     origin, measured = prompt.origin, 'not measurable' if beat.ef is None else f'{beat.ef:.0%}'
+    if clip.kind == 'loop' and origin['heart_rate'] == 'prior':
+        print(f"the loop holds no whole beat ({len(clip.video)} frames at {clip.fps:.0f} fps), so α and heart rate are not measured: give them with --alpha and --heart-rate if you know them")
     print(f"prompt: frame {frame} of {what}, phase {facts['prompt_phase_deg']:.0f}° ({origin['phase']}, confidence {prompt.confidence:.2f})")
     print(f"beat: {len(beat)} frames, α {beat.alpha:.2f} ({origin['alpha']}), {beat.heart_rate:.0f} bpm ({origin['heart_rate']}), "
           f"EF {measured}" + ('' if ef is None else f' (asked {ef:.0%})'))

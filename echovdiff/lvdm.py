@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from .backbone import Backbone, BackboneConfig
-from .diffusion import diffusion_loss, guided, keep, sample
+from .diffusion import diffusion_loss, either, guided, keep, sample
 from .layers import Attention, ring
 from .motion import carry
 from .phase import harmonics, phase_grid
@@ -27,7 +27,9 @@ class LVDMConfig:
     reps: int = 128            # width of a representation
     tokens: int = 4            # content tokens made of one representation
     harmonics: int = 4         # multiples of θ in a phase token
-    prompt: bool = True        # let the prompt's latent join; the paper injects R and Φ only
+    prompt: bool = True        # draw over the carried prompt; the paper injects R and Φ only
+    gap: float = .5            # usual size of a latent's difference from the carried prompt
+    lean: float = 2.           # how much training leans to high noise, where R and Φ decide what is drawn
     frozen: bool = False       # train Ψ only, as the paper does with its pre-trained network
     forget: float = .1         # how often training forgets a condition
     jitter: float = .15        # noise on R in training: stage 2 is not perfect either
@@ -38,7 +40,7 @@ class LVDMConfig:
     @classmethod
     def tiny(cls): return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
     @classmethod
-    def paper(cls): return cls(prompt=False, frozen=True, jitter=0.)
+    def paper(cls): return cls(prompt=False, lean=1., frozen=True, jitter=0.)
 
 # %% ../nbs/42_lvdm.ipynb #2bf38c06
 @dataclass
@@ -52,9 +54,9 @@ class Script:
     motion_on:Tensor         # (b)
     prompt_on:Tensor         # (b)
 
-    def only(self, content:bool, motion:bool, prompt:bool)->'Script':
-        "The same script with conditions switched off for all samples."
-        return replace(self, content_on=self.content_on&content, motion_on=self.motion_on&motion, prompt_on=self.prompt_on&prompt)
+    def only(self, content:bool, motion:bool)->'Script':
+        "The same script with conditions switched off for all samples; the prompt, over which is drawn, stays."
+        return replace(self, content_on=self.content_on&content, motion_on=self.motion_on&motion)
 
 def script(
     reps:Tensor, # (b t d)
@@ -141,19 +143,26 @@ class LVDM(Stage):
         "What the seats hear."
         h, t = self.config.harmonics, s.theta.shape[1]
         content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
-        start = (s.prompt_theta[:,None]*s.prompt_on[:,None]).expand_as(s.theta)
+        start = either(s.prompt_on, s.prompt_theta, 0.)[:,None].expand_as(s.theta)
         motion = self.motion(torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta-start)], -1))
-        content = torch.where(s.content_on[:,None,None,None], content, self.no_content)
-        return dict(content=rearrange(content, 'b t m d -> (b t) m d'), motion=torch.where(s.motion_on[:,None,None], motion, self.no_motion))
+        content = either(s.content_on, content, self.no_content)
+        return dict(content=rearrange(content, 'b t m d -> (b t) m d'), motion=either(s.motion_on, motion, self.no_motion))
+
+    def ground(self,
+        s:Script,
+    )->tuple[Tensor,Tensor]: # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
+        "The carried prompt where there is one, nothing elsewhere."
+        on = s.prompt_on if self.config.prompt else torch.zeros_like(s.prompt_on)
+        return either(on, s.prompt, 0.), either(on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.)
 
     def forward(self,
-        z:Tensor, # (b t c h w) noisy latents
+        x:Tensor, # (b t c h w) noisy difference from the ground
         k:Tensor, # (b) diffusion step
         s:Script,
     )->Tensor: # (b t c h w) v
         "Predict v."
-        beside = None if self.beside is None else self.beside(self.backbone.tokens(s.prompt))*s.prompt_on[:,None,None,None]
-        return self.backbone(z, k, self.told(s), beside)
+        beside = None if self.beside is None else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.)
+        return self.backbone(x, k, self.told(s), beside)
 
     def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
         "Diffusion loss with each condition forgotten now and then; the prompt is any frame of the beat."
@@ -164,17 +173,18 @@ class LVDM(Stage):
         on = [keep(b, self.config.forget, generator, z.device) for _ in range(3)]
         prompt = z[at,i][:,None].expand_as(z) if 'fields' not in batch else carried(z[at,i], batch['fields'][at,i], batch['fields'])
         s = Script(reps, theta, prompt, theta[at,i], *on)
-        return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), z, generator))
+        ground, gap = self.ground(s)
+        return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), (z-ground)/gap, generator, self.config.lean))
 
     def sample(self,
         s:Script,
         generator:torch.Generator|None=None,
         steps:int=12,
-        guidance:tuple[float,float,float]=(1., 1., 1.), # of content, motion, prompt
-        watch=None, # called with (step, state), see `diffusion.sample`
-        strength:float=1., # below 1: begin near the carried prompt
+        guidance:tuple[float,float]=(1., 1.), # of content, motion
+        watch=None, # called with (step, latents) after each step
     )->Tensor: # (b t c h w) latents
         "Draw a beat of latents."
-        c = self.config.backbone
-        def predict(z, k): return guided(lambda on: self(z, k, s.only(*on)), guidance)
-        return sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, watch, s.prompt, strength)
+        c, (ground, gap) = self.config.backbone, self.ground(s)
+        def predict(x, k): return guided(lambda on: self(x, k, s.only(*on)), guidance)
+        look = (lambda i, x: watch(i, ground + gap*x)) if watch else None
+        return ground + gap*sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, look)

@@ -28,7 +28,7 @@ def phantom(
     "One beat of a made heart, with its truth."
     heart, scan = heart or Heart.draw(generator), scan or Scan.draw(generator)
     tau = unwarp(phase_grid(frames), heart.alpha)
-    still = torch.zeros(frames, 2)
+    still = torch.zeros(1, 2)
     video, mask = film(heart, scan, emptying(heart, tau), opening(heart, tau), torch.full_like(tau, heart.ef), still, generator, size)
     return Beat(video=video, mask=mask, area=mask.sum((1,2)), tau=tau, alpha=heart.alpha, fps=frames*heart.heart_rate/60,
                 heart_rate=heart.heart_rate, ef=heart.ef, source='phantom', patient='phantom')

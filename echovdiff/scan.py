@@ -182,7 +182,7 @@ def sheet(
 
 def echoes(
     heart:Heart, scan:Scan,
-    p:Tensor, # (t r a 2) places of the polar grid, on the heart (probe drift taken off)
+    p:Tensor, # (t r a 2), or (1 r a 2) under a still probe: places of the polar grid, on the heart (probe drift taken off)
     length:Tensor, width:Tensor, opening:Tensor, # (t 1 1) the heart now
     generator:torch.Generator|None=None,
 )->Tensor: # (2 t r a) complex wave
@@ -201,7 +201,7 @@ def echoes(
     s = slice(int(rows.min()), int(rows.max())+1)
     still = sheet(draw(2, SHEET, SHEET), p[:1])
     wave[:,:,s] += 10**(scan.valve/20)*leaflets(heart, x[:,s], z[:,s], length, width, opening)*(.7+.6*still[:,:,s])
-    swirl = torch.rand(len(p), 1, 1, 2, generator=generator, device=p.device)
+    swirl = torch.rand(len(length), 1, 1, 2, generator=generator, device=p.device)
     return wave + .7*10**(scan.blood/20)*sheet(draw(2, SHEET, SHEET), p*.6+.6*swirl)
 
 # %% ../nbs/03_scan.ipynb #1f11b98c
@@ -233,7 +233,7 @@ def film(
     heart:Heart, scan:Scan,
     c:Tensor, o:Tensor, # (t) emptying and valve opening
     ef:Tensor, # (t) ejection fraction of the beat each frame belongs to
-    shift:Tensor, # (t 2) probe drift, image sides
+    shift:Tensor, # (t 2) probe drift, image sides; (1 2) holds the probe still, which is faster
     generator:torch.Generator|None=None,
     size:int=112, # image side, px
 )->tuple[Tensor,Tensor]: # (t 1 h w) video, (t h w) mask

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .diffusion import STEPS, diffusion_loss, guided, keep, sample
+from .diffusion import STEPS, diffusion_loss, either, guided, keep, sample
 from .layers import AdaNorm, Attention, feed_forward, ring, waves
 from .phase import harmonics, phase_grid
 from .train import Stage
@@ -100,10 +100,9 @@ class VRDM(Stage):
         wish:Wish,
     )->Tensor: # (b t d) v
         "Predict v."
-        either = lambda on, yes, no: torch.where(on.view(-1, *(1,)*(yes.ndim-1)), yes, no)
         theta = either(wish.phase_on, wish.theta, phase_grid(x.shape[1]).to(x))
         prompt = either(wish.prompt_on, self.prompt(wish.prompt), self.no_prompt)
-        prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, torch.zeros_like(wish.prompt_theta))
+        prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.)
         phases = either(wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase)
         tokens = torch.cat([prompt[:,None], self.inward(x)], 1)
         place = ring(torch.cat([prompt_theta[:,None], theta], 1), self.config.dim//self.config.heads//2)

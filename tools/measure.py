@@ -2,7 +2,8 @@
 
     python tools/measure.py --referee RUN [--reference CSV] [--simulated NPZ] [--beats 64]
 
-RUN holds the weights of a PCDM trained from another seed; it scores the generated beats and is never used to make them.
+RUN holds the weights of a PCDM trained from another seed (echovdiff train pcdm --seed 1 --out ref, then --referee
+ref/weights/pcdm); it scores the generated beats and is never used to make them.
 CSV and NPZ are the reference of the real loop and the simulated beat; without them those rows are left out.
 """
 import argparse
@@ -13,10 +14,11 @@ import platform
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from echovdiff.beat import ef_area_length
-from echovdiff.cycles import find_cycles, period
+from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
 from echovdiff.metrics import score, summary
@@ -24,10 +26,12 @@ from echovdiff.pcdm import PCDM, PCDMSegmenter, peak_phase, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import wrap
 from echovdiff.pretrained import load, shipped
+from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
 from echovdiff.train import write_json
-from echovdiff.video import real_loop
+from echovdiff.video import open_dicom, real_loop
+from pydicom.data import get_testdata_file
 
 HELD_OUT = 900  # seed of the phantoms that no training has seen
 
@@ -62,6 +66,19 @@ def reading(pcdm: PCDM, frames: int, n: int = 96) -> dict:
                 ef_mae_points=100*np.abs(ef-true).mean(), ef_bias_points=100*(ef-true).mean())
 
 
+def stills(pcdm: PCDM, n: int = 96) -> dict:
+    "PCDM on single frames of held-out beats: phase error in degrees, of all and of the half that it is surer of."
+    rows = []
+    for i in range(n):
+        g = seeded(HELD_OUT, 6, i)
+        beat = phantom(g, frames=8)
+        j = int(torch.randint(8, (), generator=g))
+        seen = read(pcdm, beat.video[j:j+1])
+        rows.append((math.degrees(wrap(peak_phase(seen['posterior'])-beat.theta[j]).abs()), float(seen['y'].norm())))
+    error, sure = np.array(rows).T
+    return dict(n=n, mean_deg=error.mean(), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure >= np.median(sure)].mean())
+
+
 def generation(stages, referee: PCDM, n: int) -> dict:
     "Beats from one frame of held-out phantoms, with the patient's own EF asked, scored by a referee."
     rows = []
@@ -77,18 +94,26 @@ def generation(stages, referee: PCDM, n: int) -> dict:
     return dict(n=n, ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summary(rows, seeded(HELD_OUT, 5)))
 
 
+def centre_crop() -> torch.Tensor:
+    "The whole real loop as the reference saw it: the middle 480 x 480 of 640 x 480, at 112 px; (t 1 h w) in [0,1]."
+    film = open_dicom(Path(get_testdata_file('color3d_jpeg_baseline.dcm', download=False)))
+    frames = [cv2.resize(gray(frame)[:, 80:560], (112, 112), interpolation=cv2.INTER_AREA) for frame in film.frames]
+    return torch.from_numpy(np.stack(frames))[:, None].float()/255
+
+
 def real(pcdm: PCDM, reference: Path) -> dict:
-    "The whole real loop against an independent segmenter's areas."
+    "The whole real loop against an independent segmenter: landmarks on the kit's own crop, areas on the reference's crop."
     clip = real_loop(whole=True)
-    area = clean(PCDMSegmenter(pcdm)(clip.video)).sum((1, 2))
-    cycles = find_cycles(area, clip.fps)
+    cycles = find_cycles(clean(PCDMSegmenter(pcdm)(clip.video)).sum((1, 2)), clip.fps)
+    area = mend(clean(PCDMSegmenter(pcdm)(centre_crop())).sum((1, 2)), clip.fps)
     truth = np.array([float(row['lv_area_smooth_px']) for row in csv.DictReader(reference.open())])
     marks = dict(ed=(49, 76, 103), es=(31, 60, 86, 114))
     near = lambda kind, f: min((abs(f-getattr(c, kind)) for c in cycles), default=None)
-    return dict(accepted=sum(c.reason is None for c in cycles), period_frames=None if (p := period(area, clip.fps)) is None else p*clip.fps,
+    rr = [c.ed2-c.ed for c in cycles if c.reason is None]
+    return dict(accepted=len(rr), period_frames=float(np.mean(rr)) if rr else None,
                 alpha=[c.alpha for c in cycles if c.reason is None],
                 frames_off={kind: [near(kind, f) for f in frames] for kind, frames in marks.items()},
-                area_px=[round(float(a), 1) for a in area], area_ratio={kind: [float(area[f]/truth[f]) for f in frames] for kind, frames in marks.items()})
+                area_px=[round(float(a), 1) for a in area], area_ratio={kind: [round(float(area[f]/truth[f]), 3) for f in frames] for kind, frames in marks.items()})
 
 
 def simulated(pcdm: PCDM, path: Path) -> dict:
@@ -109,7 +134,7 @@ def main():
     torch.set_num_threads(1)
     stages = load()
     results = dict(weights=stages.name, commit=commit(), torch=torch.__version__, machine=platform.processor() or platform.machine(), phantom=phantoms(),
-                   pcdm=[reading(stages.pcdm, frames) for frames in (16, 32)])
+                   pcdm=[reading(stages.pcdm, frames) for frames in (16, 32)], stills=stills(stages.pcdm))
     referee = PCDM.from_folder(args.referee)
     results |= dict(referee=reading(referee, 32), generated=generation(stages, referee, args.beats))
     if args.reference: results['real_loop'] = real(stages.pcdm, args.reference)
