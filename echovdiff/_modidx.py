@@ -100,6 +100,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'echovdiff.generate.contract': ('generate.html#contract', 'echovdiff/generate.py'),
                                     'echovdiff.generate.fan': ('generate.html#fan', 'echovdiff/generate.py'),
                                     'echovdiff.generate.generate': ('generate.html#generate', 'echovdiff/generate.py'),
+                                    'echovdiff.generate.measured': ('generate.html#measured', 'echovdiff/generate.py'),
                                     'echovdiff.generate.plot_beat': ('generate.html#plot_beat', 'echovdiff/generate.py'),
                                     'echovdiff.generate.read_prompt': ('generate.html#read_prompt', 'echovdiff/generate.py'),
                                     'echovdiff.generate.report': ('generate.html#report', 'echovdiff/generate.py'),

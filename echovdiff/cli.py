@@ -133,7 +133,7 @@ def make(
     files = write_results(out, prompt, beat, facts)
     origin, measured = prompt.origin, 'not measurable' if beat.ef is None else f'{beat.ef:.0%}'
     if clip.kind == 'loop' and origin['heart_rate'] == 'prior':
-        print(f"the loop holds no whole beat ({len(clip.video)} frames at {clip.fps:.0f} fps), so α and heart rate are not measured: give them with --alpha and --heart-rate if you know them")
+        print(f"no whole beat was found in the loop ({len(clip.video)} frames at {clip.fps:.0f} fps), so α and heart rate are not measured: give them with --alpha and --heart-rate if you know them")
     print(f"prompt: frame {frame} of {what}, phase {facts['prompt_phase_deg']:.0f}° ({origin['phase']}, confidence {prompt.confidence:.2f})")
     print(f"beat: {len(beat)} frames, α {beat.alpha:.2f} ({origin['alpha']}), {beat.heart_rate:.0f} bpm ({origin['heart_rate']}), "
           f"EF {measured}" + ('' if ef is None else f' (asked {ef:.0%})'))
