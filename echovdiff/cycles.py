@@ -42,10 +42,10 @@ def period(
     fps:float, # frames per second
 )->float|None: # seconds per beat, or None if nothing repeats
     "The time after which the area curve repeats itself, by autocorrelation."
-    x = detrend(smooth(area, fps))
-    n = len(x)
+    a = smooth(area, fps)
+    x, n = detrend(a), len(a)
     match = np.correlate(x, x, 'full')[n - 1:] / np.arange(n, 0, -1)
-    lags = find_peaks(match[:int(.75 * n)], height=.3 * match[0])[0] if match[0] > 0 else np.array([])
+    lags = find_peaks(match[:int(.75 * n)], height=.3 * match[0])[0] if match[0] > (1e-6 * abs(a).max())**2 else np.array([])   # not what rounding leaves
     lags = np.array([k for k in lags if RR[0] <= k / fps <= RR[1]])
     if not len(lags): return None
     k = lags[match[lags] >= .8 * match[lags].max()][0]
