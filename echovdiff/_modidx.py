@@ -261,6 +261,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'echovdiff.sector.InputError': ('sector.html#inputerror', 'echovdiff/sector.py'),
                                   'echovdiff.sector.Raw': ('sector.html#raw', 'echovdiff/sector.py'),
                                   'echovdiff.sector._check_fan': ('sector.html#_check_fan', 'echovdiff/sector.py'),
+                                  'echovdiff.sector._check_whole': ('sector.html#_check_whole', 'echovdiff/sector.py'),
                                   'echovdiff.sector._crops': ('sector.html#_crops', 'echovdiff/sector.py'),
                                   'echovdiff.sector._outline': ('sector.html#_outline', 'echovdiff/sector.py'),
                                   'echovdiff.sector.as_clip': ('sector.html#as_clip', 'echovdiff/sector.py'),

@@ -202,10 +202,14 @@ def check_corners(
 # %% ../nbs/05_sector.ipynb #29685b9b
 LOOK = 32 # frames in which the fan is looked for
 
+def _check_whole(raw, decoded, of=MAX_FRAMES): # number of frames decoded, of at most so many that were asked for
+    if decoded < min(raw.count, of):
+        raise InputError(f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is truncated; copy it again")
+
 def _crops(raw, size): # crops (size size 3) of a film, at most one more than is allowed
     if raw.shape == (size,size): return list(islice(raw.frames, MAX_FRAMES+1))
     head = list(islice(raw.frames, LOOK))
-    if not head: return []
+    _check_whole(raw, len(head), LOOK)                                    # half a frame has half a fan: say what is wrong with the file
     fan = find_sector(np.max(head, 0))
     return [crop_sector(f, fan, size) for f in islice(chain(head, raw.frames), MAX_FRAMES+1)]
 
@@ -218,9 +222,7 @@ def to_clip(
     check_size(raw.shape, raw.count)
     crops = _crops(raw, size)
     check_size(raw.shape, len(crops))
-    if len(crops) < raw.count:
-        raise InputError(f"expected {raw.count} frames or more, but only {len(crops)} can be decoded: "
-                         "the file is truncated; copy it again")
+    _check_whole(raw, len(crops))
     crops = np.stack(crops)
     if raw.shape == (size,size): check_corners(crops)
     check_gray(crops)
