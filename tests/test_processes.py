@@ -1,0 +1,44 @@
+"""Several processes train one model: two on this machine, over gloo, as `torchrun` starts them on a cluster.
+
+Each takes its share of every batch and draws its own noise; after every step they must hold the same weights to the
+last bit. (A single process draws other noise for the same batch, so its weights are near, not equal.)
+"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from echovdiff.data import seeded
+from echovdiff.phase import phase_grid
+from echovdiff.train import fit, read_log, write
+from echovdiff.vrdm import VRDM, VRDMConfig
+from safetensors.torch import load_file
+
+
+def beats(step: int, b: int = 8, t: int = 12) -> dict:
+    "Points on ellipses, whose width is the EF."
+    g = seeded(7, step)
+    ef = .2 + .6*torch.rand(b, 1, generator=g)
+    theta = phase_grid(t)[None] + 6.28*torch.rand(b, 1, generator=g)
+    return dict(reps=torch.stack([ef*theta.cos(), theta.sin()], -1), theta=theta, ef=ef[:, 0])
+
+
+def work(folder: Path):
+    "What each process does."
+    torch.manual_seed(0)
+    model = fit(VRDM(VRDMConfig.tiny()), beats, 150, folder, lr=3e-3, save_every=50)
+    write(folder / f"rank{os.environ['RANK']}.safetensors", model.state_dict())
+
+
+def test_two_processes_hold_the_same_weights(tmp_path):
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", __file__, str(tmp_path)]
+    done = subprocess.run(start, env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, other = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    loss = read_log(tmp_path)["loss"]
+    assert len(loss) == 3 and loss[-1] < .7*loss[0]     # one log, and they have learnt something
+
+
+if __name__ == "__main__": work(Path(sys.argv[1]))
