@@ -234,11 +234,11 @@ def provenance(
     run:Path, plan:Plan,
 )->dict: # ready for JSON
     "Where weights come from."
-    log, before = read_log(run/name), {}
-    if name == 'heads': before = json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance']
+    log = read_log(run/name)
     facts = dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=Pool(run/'pool').info, commit=commit(), torch=torch.__version__,
                  echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
-    return before | dict(heads=facts) if before else facts
+    if name != 'heads': return facts
+    return json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance'] | dict(heads=facts)
 
 def train(
     name:str, # 'pcdm', 'heads', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'

@@ -95,14 +95,14 @@ def generation(stages, referee: PCDM, n: int) -> dict:
 
 
 def centre_crop() -> torch.Tensor:
-    "The whole real loop as the reference saw it: the middle 480 x 480 of 640 x 480, at 112 px; (t 1 h w) in [0,1]."
+    "The whole real loop on the grid that \"sector centre-cropped\" is taken to mean: the middle 480 x 480 of 640 x 480, at 112 px; (t 1 h w) in [0,1]."
     film = open_dicom(Path(get_testdata_file('color3d_jpeg_baseline.dcm', download=False)))
     frames = [cv2.resize(gray(frame)[:, 80:560], (112, 112), interpolation=cv2.INTER_AREA) for frame in film.frames]
     return torch.from_numpy(np.stack(frames))[:, None].float()/255
 
 
 def real(pcdm: PCDM, reference: Path) -> dict:
-    "The whole real loop against an independent segmenter: landmarks on the kit's own crop, areas on the reference's crop."
+    "The whole real loop against an independent segmenter: landmarks on the kit's own crop, areas on the reference's grid."
     clip = real_loop(whole=True)
     cycles = find_cycles(clean(PCDMSegmenter(pcdm)(clip.video)).sum((1, 2)), clip.fps)
     area = mend(clean(PCDMSegmenter(pcdm)(centre_crop())).sum((1, 2)), clip.fps)
