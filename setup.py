@@ -30,7 +30,7 @@ setup(
     packages=find_packages(include=[lib, f"{lib}.*"]),
     package_data={lib: ["weights/**/*.safetensors", "weights/**/*.json"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={key.removesuffix("_requirements"): cfg[key].split() for key in cfg if key.endswith("_requirements")},
     entry_points={"console_scripts": [cfg["console_script"]], "nbdev": [f"{lib} = {lib}._modidx:d"]},
     zip_safe=False,
 )

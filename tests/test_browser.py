@@ -28,15 +28,15 @@ MIRROR = "from ipywidgets import Label\nfrom traitlets import dlink\nseen = Labe
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    "A kit of two notebooks: 60_widgets and apps/alpha."
+    "A kit of two notebooks: 70_widgets and apps/alpha."
     copy = tmp_path_factory.mktemp("kit")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/60_widgets.ipynb", "nbs/apps/alpha.ipynb"):
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
-    for missing in ("index", "contributing"): config = config.replace(f"{missing}.ipynb", "60_widgets.ipynb")
+    for missing in ("index", "contributing"): config = config.replace(f"{missing}.ipynb", "70_widgets.ipynb")
     (copy / "_quarto.yml").write_text(config)
     (copy / "nbs/_quarto.yml").symlink_to("../_quarto.yml")
     return copy
@@ -53,9 +53,9 @@ def site(copy) -> str:
 @pytest.fixture(scope="module")
 def lab(copy):
     "The address of a JupyterLab on loopback."
-    nb = json.loads((copy / "nbs/60_widgets.ipynb").read_text())
+    nb = json.loads((copy / "nbs/70_widgets.ipynb").read_text())
     nb["cells"].append({"cell_type": "code", "id": "mirror", "metadata": {}, "outputs": [], "execution_count": None, "source": MIRROR})
-    (copy / "nbs/60_widgets.ipynb").write_text(json.dumps(nb))
+    (copy / "nbs/70_widgets.ipynb").write_text(json.dumps(nb))
     with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     folders = {f"JUPYTER{name}_DIR": str(copy / name) for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}
     server = subprocess.Popen(
@@ -188,7 +188,7 @@ def run_all(page, url: str):
 
 
 def test_lab_turn(page, lab):
-    run_all(page, f"{lab}/lab/workspaces/book/tree/60_widgets.ipynb")
+    run_all(page, f"{lab}/lab/workspaces/book/tree/70_widgets.ipynb")
     page.locator(".flipbook canvas").scroll_into_view_if_needed()
     turn_and_step(page)
     page.get_by_text("kernel: 17", exact=True).wait_for(timeout=5000)     # the kernel heard of the last step
