@@ -13,6 +13,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -49,11 +50,15 @@ def render(
 def whole_folder(
     folder:str|Path, # where it shall be; must not exist yet
 ): # yields a neighbour to fill
-    "A folder that appears when it is complete, or not at all."
-    folder = Path(folder); part = folder.with_name(folder.name+'.part')
-    shutil.rmtree(part, ignore_errors=True); part.mkdir(parents=True)
-    yield part
-    os.replace(part, folder)
+    "A folder that appears when it is complete, or not at all. Whoever is first wins: a later one for the same place is dropped."
+    folder = Path(folder); part = folder.with_name(f'.{folder.name}.{uuid4().hex[:12]}')
+    try:
+        part.mkdir(parents=True)
+        yield part
+        try: os.replace(part, folder)
+        except OSError:
+            if not folder.is_dir(): raise
+    finally: shutil.rmtree(part, ignore_errors=True)
 
 class Pool:
     "Beats on disk as 8-bit arrays; opened lazily, so memory does not grow with its size."

@@ -44,7 +44,7 @@ def turn(
 )->Tensor: # (... n d)
     "Turn each pair of channels by its angle."
     a, b = x.chunk(2, -1)
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     return torch.cat([a*cos-b*sin, a*sin+b*cos], -1)
 
 # %% ../nbs/12_layers.ipynb #ebfe707e
