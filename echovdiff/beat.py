@@ -116,8 +116,8 @@ def _check(
     need((tau >= 0).all() and (tau <= 1).all() and (tau.diff() > 0).all(), 'times tau that rise from frame to frame within [0,1]', f'{tau[0]:.3g} to {tau[-1]:.3g}')
     need(0 < beat.alpha < 1, 'alpha in (0,1)', beat.alpha)
     need(beat.part in PARTS, f'a part among {", ".join(PARTS)}', repr(beat.part))
-    low, high = (angle / math.pi for angle in PARTS[beat.part])
-    need((beat.theta / math.pi >= low - 1e-3).all() and (beat.theta / math.pi <= high + 1e-3).all(), f'phases from {low:g} to {high:g} pi in {beat.part}', f'{beat.theta[0] / math.pi:.2f} to {beat.theta[-1] / math.pi:.2f} pi')
+    (low, high), (first, last) = ([angle / math.pi for angle in angles] for angles in (PARTS[beat.part], beat.theta[[0, -1]].tolist()))
+    need(low - 1e-3 <= first and last <= high + 1e-3, f'phases from {low:g} to {high:g} pi in {beat.part}', f'{first:.2f} to {last:.2f} pi')
     for name in ('fps', 'heart_rate'): need(0 < getattr(beat, name) < math.inf, f'{name} above 0', getattr(beat, name))
     need(beat.ef is None or beat.ef <= 1, 'ef as a fraction, at most 1', beat.ef)
 

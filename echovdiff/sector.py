@@ -193,7 +193,7 @@ def check_gray(
     most:float=.01, # largest tolerated share of coloured pixels in the lit part of one frame
 ):
     "InputError for colour Doppler: patches, not lines, of saturated colour inside the fan."
-    red, green, blue = (np.ascontiguousarray(frames[...,c]).reshape(len(frames), -1) for c in range(3))
+    red, green, blue = (cv2.extractChannel(frames.reshape(len(frames), -1, 3), c) for c in range(3))
     if max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max()) <= 32: return       # the usual case, at once: chroma is 64 at most
     patches = (cv2.morphologyEx(f.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3,3), np.uint8)).sum() for f in colourful(frames))
     share = max(patches)/max((frames.max((0,-1)) > 8).sum(), 1)
@@ -239,7 +239,7 @@ def to_clip(
     if raw.shape == (size,size): check_corners(crops)
     check_gray(crops)
     known = len(crops) > 1 and raw.fps is not None and 1 <= raw.fps <= 1000
-    video = torch.from_numpy(gray(crops))[:,None].float().div_(255)
+    video = torch.from_numpy(np.divide(gray(crops)[:,None], 255, dtype=np.float32))
     return Clip(video, float(raw.fps) if known else DEFAULT_FPS, source, known, place)
 
 # %% ../nbs/05_sector.ipynb #9f4976c1

@@ -25,11 +25,11 @@ from echovdiff.metrics import score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, peak_phase, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import wrap
-from echovdiff.pretrained import load, shipped
+from echovdiff.pretrained import load
 from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
-from echovdiff.train import write_json
+from echovdiff.train import shipped, write_json
 from echovdiff.video import open_dicom, real_loop
 from pydicom.data import get_testdata_file
 
