@@ -6,24 +6,27 @@
 __all__ = ['FILMS', 'make_part', 'about', 'engine', 'prepare', 'kind_of', 'summary', 'plot_summary', 'write_summary', 'cost']
 
 # %% ../nbs/65_prepare.ipynb #77c30b76
+import ctypes
 import hashlib
 import json
+import platform
 import re
+import sys
 from collections import Counter
-from contextlib import contextmanager
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed, parallel_config
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from .beat import whole_file
-from .films import Recipe, read_films, segmenter_of
+from .films import Recipe, end_with_parent, read_films, segmenter_of
 from .phase import COLORS
 from .sector import InputError
 from .sets import Listing, Recording, list_recordings
@@ -40,7 +43,6 @@ def make_part(
     recipe:Recipe,
 )->int: # films done
     "Films to one part of a store; nothing to do where it is there already."
-    torch.set_num_threads(1)                                                     # as many processes as cores, each on its own
     if not part_folder(store, number).exists():
         pixels, tables = [], dict(films=[], beats=[], rejected=[])
         for film in read_films(recordings, recipe):
@@ -76,20 +78,24 @@ def _begin(store, note): # write the note, or check that it is the same
     if differ: raise InputError(f"{store} was begun otherwise ({'; '.join(differ)}); choose another folder, or say the same as then")
 
 # %% ../nbs/65_prepare.ipynb #c848b410
-@contextmanager
+def _worker(): # what every process of this machine does first
+    torch.set_num_threads(1)                                                     # as many processes as cores, each on its own
+    end_with_parent()
+    if platform.libc_ver()[0] == 'glibc':                                        # keep freed memory: big arrays come and go with every film,
+        for option in (-1, -3): ctypes.CDLL(None).mallopt(option, 2**30)         # and asking for new pages each time is slow (M_TRIM_, M_MMAP_THRESHOLD)
+
 def engine(
     workers:int=2, # processes of this machine
     scheduler:str|None=None, # address of a Dask scheduler, e.g. tcp://10.0.0.5:8786; None: this machine
-): # yields while joblib works there
+)->Executor: # to be left with `with`
     "Where the work is done. InputError where Dask is missing or nobody answers."
     if scheduler is None:
-        with parallel_config('loky', n_jobs=workers, inner_max_num_threads=1): yield
-        return
+        fork = get_context('fork' if sys.platform == 'linux' else None)          # forks share what is loaded already
+        return ProcessPoolExecutor(workers, fork, _worker)
     try: from distributed import Client
     except ImportError: raise InputError("a scheduler needs Dask: pip install 'echovdiff[cluster]'") from None
-    try: client = Client(scheduler, timeout=20)
+    try: return Client(scheduler, timeout=10).get_executor()
     except (OSError, ValueError, TimeoutError) as error: raise InputError(f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start one with: dask scheduler") from None
-    with client, parallel_config('dask', client=client, n_jobs=-1): yield
 
 def prepare(
     source:str|Path, # the data set's folder
@@ -108,8 +114,8 @@ def prepare(
     _begin(out, note)
     parts = [films[i:i+FILMS] for i in range(0, len(films), FILMS)]
     todo = [p for p in range(len(parts)) if not part_folder(out, p).exists()]
-    with engine(workers, scheduler), tqdm(total=len(films), initial=len(films) - sum(len(parts[p]) for p in todo), unit=' films', smoothing=.05) as bar:
-        for done in Parallel(return_as='generator_unordered')(delayed(make_part)(out, p, parts[p], recipe) for p in todo): bar.update(done)
+    with engine(workers, scheduler) as pool, tqdm(total=len(films), initial=len(films) - sum(len(parts[p]) for p in todo), unit=' films', smoothing=.05) as bar:
+        for done in as_completed([pool.submit(make_part, out, p, parts[p], recipe) for p in todo]): bar.update(done.result())
     store = finish(out, len(parts), note)
     write_summary(store, listing.faults)
     return store

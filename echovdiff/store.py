@@ -56,7 +56,7 @@ def pack(
     beat:Beat, # resampled, with its mask
 )->np.ndarray: # (2 t h w) uint8: intensity, mask
     "A beat as it lies on the disk."
-    return (torch.stack([beat.video[:, 0], beat.mask])*255).round().byte().numpy()
+    return torch.stack([beat.video[:, 0], beat.mask]).mul_(255).round_().byte().numpy()
 
 def write_part(
     store:Path, # the folder of the store

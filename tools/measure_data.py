@@ -118,7 +118,7 @@ def memory_of(process: psutil.Process, peak: dict):
     "Watch the memory of a process and its children: proportional set size, which counts shared pages once, in MB."
     stop = threading.Event()
     def watch():
-        while not stop.wait(.2):
+        while not stop.wait(1.):                                               # reading it costs the watched processes their time
             total = 0
             for p in [process, *process.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error): total += p.memory_full_info().pss
