@@ -105,6 +105,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'echovdiff.doctor': { 'echovdiff.doctor.Finding': ('doctor.html#finding', 'echovdiff/doctor.py'),
                                   'echovdiff.doctor.Finding.__str__': ('doctor.html#finding.__str__', 'echovdiff/doctor.py'),
                                   'echovdiff.doctor._frames': ('doctor.html#_frames', 'echovdiff/doctor.py'),
+                                  'echovdiff.doctor._others': ('doctor.html#_others', 'echovdiff/doctor.py'),
                                   'echovdiff.doctor._part_fault': ('doctor.html#_part_fault', 'echovdiff/doctor.py'),
                                   'echovdiff.doctor._shared_patients': ('doctor.html#_shared_patients', 'echovdiff/doctor.py'),
                                   'echovdiff.doctor._summed': ('doctor.html#_summed', 'echovdiff/doctor.py'),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .beat import PARTS, Beat, ef_area_length
 from .phase import COLORS, alpha_prior, unwarp
+from .segment import clean
 
 # %% ../nbs/08_cycles.ipynb #4dd2ff82
 def smooth(
@@ -188,7 +189,7 @@ def cut(
     part = cycle.span
     if not len(video) == len(area) >= part.stop: raise ValueError(f"expected video and area of one clip of at least {part.stop} frames, got {len(video)} and {len(area)}")
     ends = unwarp(torch.tensor(PARTS[cycle.part]), cycle.alpha).tolist()
-    ef = None if mask is None else ef_area_length(mask[cycle.ed], mask[cycle.es]).item()
+    ef = None if mask is None else ef_area_length(*clean(mask[[cycle.ed, cycle.es]])).item()        # a stray spot would lengthen the axis
     beat = Beat(video=video[part], mask=None if mask is None else mask[part], area=area[part], tau=torch.linspace(*ends, part.stop - part.start),
                 alpha=cycle.alpha, fps=fps, heart_rate=cycle.heart_rate, ef=ef, source=source, patient=patient, part=cycle.part)
     return beat if frames is None else beat.resample(frames, uniform)

@@ -18,7 +18,7 @@ from .pretrained import KINDS, load
 from .sector import InputError
 from .sets import Recording, list_recordings, read_recording
 from .store import Store, part_folder, read_table
-from .video import decode, opener
+from .video import content_hash, decode, opener
 
 # %% ../nbs/66_doctor.ipynb #81663742
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def _unreadable(recordings, names): # Finding of each that cannot be decoded
     for i, (r, told) in enumerate(zip(recordings, isolated(_frames, recordings))):
         if isinstance(told, InputError): yield bad(f"{r.name or (r.path.name if names else f'film {i}')}: {told}")
 
+def _others(source, names): # Finding of each file below a folder of loops that is no film
+    for path in sorted(p for p in source.rglob('*') if p.is_file() and not p.name.startswith('.')):
+        try: opener(path)
+        except InputError as error: yield note(f"{path.relative_to(source) if names else f'file {content_hash(path)}'}: {error}")
+
 def examine_set(
     source:Path,
     every:bool=False, # decode all films, not 40 of them
@@ -73,6 +78,7 @@ def examine_set(
     except InputError as error: return [bad(str(error))]
     films = listing.recordings
     found = [good(f"a data set of the format {listing.format}: {len(films)} recordings of {len({r.patient for r in films})} patients")] + [bad(f) for f in listing.faults]
+    if listing.format == 'loops': found += _others(Path(source), names)
     if not films: return found + [bad(f"no film that could be read in {source}; is it the right folder?")]
     found.append(good('by split: ' + ', '.join(f'{k} {v}' for k, v in sorted(Counter(r.split for r in films).items()))))
     shared = _shared_patients(films)

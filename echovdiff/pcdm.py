@@ -159,8 +159,7 @@ class PCDM(Stage):
         told:Tensor, # (b t d)
     )->Tensor: # (b t h w) logits of the mask
         "The mask from what a frame shows and what it was told."
-        x, y, z = features
-        logits = self.decoder([x, y, z + rearrange(self.back(told), 'b t c -> (b t) c 1 1')])
+        logits = self.decoder([*features[:2], features[2] + rearrange(self.back(told), 'b t c -> (b t) c 1 1')])
         return rearrange(logits, '(b t) h w -> b t h w', b=len(told)).float()                   # sums over many pixels need all digits
 
     def forward(self,
@@ -169,8 +168,7 @@ class PCDM(Stage):
         "All heads at once."
         features, raw = self.encode(video)
         told, posterior = self.tell(raw)
-        logits = self.segment(features, told)
-        mask = logits.sigmoid()
+        logits = self.segment(features, told); mask = logits.sigmoid()
         return dict(logits=logits, mask=mask, area=mask.sum((2, 3)), posterior=posterior, y=mean_point(posterior), reps=self.standardise(raw))
 
     def share(self, reps:Tensor)->Tensor: # (b t d) -> (b t)

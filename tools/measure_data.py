@@ -31,7 +31,7 @@ from echovdiff.cycles import find_cycles
 from echovdiff.data import seeded
 from echovdiff.films import at_rate, segmenter_of
 from echovdiff.heart import Heart
-from echovdiff.layout import Film, write_echonet, write_loops
+from echovdiff.layout import Film, screen, write_dicom, write_echonet, write_loops
 from echovdiff.phantom import cine, phantom
 from echovdiff.sector import Clip
 from echovdiff.store import Store, beat_row, finish, pack, write_part
@@ -145,9 +145,13 @@ def prepare(work: Path) -> dict:
     practice_set(work / "small", small); practice_set(work / "large", large)
     (s, s_mb), (l, l_mb) = timed(work / "small", work / "a"), timed(work / "large", work / "b")
     store = Store(work / "b")
+    film = Film.from_phantom(seeded(6700, 0), name="screen", seconds=3.5, size=210)
+    wide = np.stack([cv2.resize(f, (800, 600)) for f in screen(film)])
+    write_dicom(wide, work / "screen.dcm", film.fps)
+    begin = time.process_time(); read_clip(work / "screen.dcm"); decoding = time.process_time() - begin
     size = sum(f.stat().st_size for f in (work / "b").rglob("*") if f.is_file())
     return dict(films=large, frames=175, workers=2, videos_per_second=round(large / l, 2), videos_per_second_without_start=round((large - small) / (l - s), 2),
-                core_seconds_per_film=round(2 * l / large, 3), peak_mb_small=s_mb, peak_mb=l_mb, beats=len(store), beats_per_film=round(len(store) / large, 2), bytes_per_beat=round(size / len(store)))
+                core_seconds_per_film=round(2 * l / large, 3), screen_decode_seconds=round(decoding, 2), peak_mb_small=s_mb, peak_mb=l_mb, beats=len(store), beats_per_film=round(len(store) / large, 2), bytes_per_beat=round(size / len(store)))
 
 
 def read(work: Path, beats: int = 20_000) -> dict:
@@ -214,8 +218,9 @@ def corrupt(work: Path, n: int = 200) -> dict:
         suffix = chance.choice((model.suffix, ".avi", ".dcm", ".mp4", ".gif"))      # some have the wrong extension
         data = spoil_file(model.read_bytes(), i % 6, chance)
         (work / f"set/broken/b{i:03d}{suffix}").write_bytes(data)
-    side = 12_000                                                              # a bomb: few bytes, ten gigapixels
-    Image.new("P", (side, side)).save(work / "set/broken/bomb.gif", save_all=True, append_images=[Image.new("P", (side, side), k) for k in range(1, 70)])
+    Image.new("P", (9000, 9000)).save(work / "set/broken/bomb.gif", save_all=True, append_images=[Image.new("P", (9000, 9000), 1)])
+    two = (work / "set/broken/bomb.gif").read_bytes()                         # a bomb: its second frame 40 times, more than 2**31 pixels
+    (work / "set/broken/bomb.gif").write_bytes(two[:-1] + two[two.rindex(b"\x21\xf9\x04"):-1] * 40 + b";")
     cv2.VideoWriter(str(work / "set/broken/none.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (112, 112)).release()
     seconds, mb = timed(work / "set", work / "store")
     with open(work / "store/films.csv") as file: lines = file.read().splitlines()[1:]
