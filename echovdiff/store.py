@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'BEATS', 'FILMS', 'REJECTED', 'TABLES', 'write_table', 'read_table', 'pack', 'write_part', 'part_folder',
-           'beat_row', 'finish', 'Store']
+           'beat_row', 'Store', 'finish']
 
 # %% ../nbs/13_store.ipynb #0742f129
 import csv
@@ -91,31 +91,6 @@ def beat_row(
     return dict(source=beat.source, patient=beat.patient, split=split, view=view, part=beat.part, alpha=beat.alpha, heart_rate=beat.heart_rate,
                 ef=beat.ef if ef is None else ef, ef_measured=beat.ef, ed=ed, es=es, ed2=ed2, fps=fps, frames=length)
 
-# %% ../nbs/13_store.ipynb #d1cad231
-def _join(store, name, parts): # one table of the store from those of its parts -> the number of lines after each part
-    ends = np.zeros(parts, np.int64)
-    with whole_file(store/f'{name}.csv') as whole, open(whole, 'w', newline='') as out:
-        out.write(','.join(TABLES[name]) + '\n')
-        for p in range(parts):
-            lines = (part_folder(store, p)/f'{name}.csv').read_text().split('\n', 1)[1]
-            out.write(lines)
-            ends[p] = sum(1 for _ in csv.reader(lines.splitlines()))
-    return ends.cumsum()
-
-def finish(
-    store:Path, # the folder, with all its parts
-    parts:int, # how many
-    about:dict, # what the store is made from and how: JSON; `frames` and `uniform` at least
-)->'Store':
-    "Join the tables of the parts. From then on the folder is a store."
-    store = Path(store)
-    for left in (store/'parts').glob('*/.*'): shutil.rmtree(left, ignore_errors=True)          # of killed processes
-    ends = {name: _join(store, name, parts) for name in TABLES}['beats']
-    shutil.rmtree(store/'ends', ignore_errors=True)
-    with whole_folder(store/'ends') as part:
-        zarr.create_array(part, data=ends, chunks=(max(1, parts),), attributes=about | dict(kind='echovdiff store', version=VERSION))
-    return Store(store)
-
 # %% ../nbs/13_store.ipynb #94c487d8
 class Store:
     "Beats on disk. Opening reads one number a part; a beat is read when it is asked for."
@@ -180,3 +155,28 @@ def _beat(
     lasts = unwarp(torch.tensor(PARTS[part]), alpha).diff().item() * 60 / rate
     return Beat(video=video, mask=mask, tau=moments(alpha, t, uniform, part), alpha=alpha, fps=(t - (part != 'whole')) / lasts, heart_rate=rate,
                 ef=float(row['ef']) if row['ef'] else None, source=row['source'], patient=row['patient'], part=part)
+
+# %% ../nbs/13_store.ipynb #d1cad231
+def _join(store, name, parts): # one table of the store from those of its parts -> the number of lines after each part
+    ends = np.zeros(parts, np.int64)
+    with whole_file(store/f'{name}.csv') as whole, open(whole, 'w', newline='') as out:
+        out.write(','.join(TABLES[name]) + '\n')
+        for p in range(parts):
+            lines = (part_folder(store, p)/f'{name}.csv').read_text().split('\n', 1)[1]
+            out.write(lines)
+            ends[p] = sum(1 for _ in csv.reader(lines.splitlines()))
+    return ends.cumsum()
+
+def finish(
+    store:Path, # the folder, with all its parts
+    parts:int, # how many
+    about:dict, # what the store is made from and how: JSON; `frames` and `uniform` at least
+)->Store:
+    "Join the tables of the parts. From then on the folder is a store."
+    store = Path(store)
+    for left in (store/'parts').glob('*/.*'): shutil.rmtree(left, ignore_errors=True)          # of killed processes
+    ends = {name: _join(store, name, parts) for name in TABLES}['beats']
+    shutil.rmtree(store/'ends', ignore_errors=True)
+    with whole_folder(store/'ends') as part:
+        zarr.create_array(part, data=ends, chunks=(max(1, parts),), attributes=about | dict(kind='echovdiff store', version=VERSION))
+    return Store(store)
