@@ -16,7 +16,7 @@ import zarr
 from .films import isolated
 from .pretrained import KINDS, load
 from .sector import InputError
-from .sets import Recording, list_recordings, read_recording
+from .sets import list_recordings, read_recording
 from .store import Store, part_folder, read_table
 from .video import content_hash, decode, opener
 
@@ -81,17 +81,11 @@ def examine_set(
     if listing.format == 'loops': found += _others(Path(source), names)
     if not films: return found + [bad(f"no film that could be read in {source}; is it the right folder?")]
     found.append(good('by split: ' + ', '.join(f'{k} {v}' for k, v in sorted(Counter(r.split for r in films).items()))))
-    shared = _shared_patients(films)
-    if shared: found.append(bad(f"{shared} patients are in more than one split, so tests would flatter; give each patient one split"))
     sample = films if every else [films[i] for i in np.linspace(0, len(films)-1, min(40, len(films))).round().astype(int)]
     broken = list(_unreadable(sample, names))
     found.append((note if broken else good)(f"{len(sample)} of {len(films)} films decoded, {len(broken)} of them could not be" + ('' if every or len(sample) == len(films) else '; --all decodes every one')))
     return found + broken
 
-def _shared_patients(films): # how many patients are in more than one split
-    splits = {}
-    for r in films: splits.setdefault(r.patient, set()).add(r.split)
-    return sum(len(s) > 1 for s in splits.values())
 
 # %% ../nbs/66_doctor.ipynb #6f9e441b
 def _part_fault(store, number, frames): # what is wrong with a part of a store; None if nothing is

@@ -28,7 +28,6 @@ from .cycles import Rules, cut, find_cycles, half_cycle
 from .medsam2 import Hint, MedSAM2Segmenter
 from .pcdm import PCDM, PCDMSegmenter
 from .sector import Clip, InputError, crop_square
-from .segment import FixedMasks, Segmenter
 from .sets import Recording, given_masks, read_recording
 from .store import beat_row
 from .train import fast_precision, shipped
@@ -64,6 +63,10 @@ def _fork(function, items, memory): # a child that answers for item after item -
         for item in items: its.send(_answer(function, item))
     finally: os._exit(0)
 
+def _listen(ear, seconds): # whether the child can go on, and its answer
+    if ear.poll(seconds): return True, ear.recv()
+    return False, InputError(f"takes longer than {seconds:g} s to decode: it is damaged, or far too long; cut it shorter")
+
 def _bury(child, ear): # end a child, whatever it is doing
     ear.close(); os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
 
@@ -78,9 +81,9 @@ def isolated(
     try:
         for i in range(len(items)):
             if child is None: child = _fork(function, items[i:], memory)
-            try: answer = child[1].recv() if child[1].poll(seconds) else InputError(f"takes longer than {seconds:g} s to decode: it is damaged, or far too long; cut it shorter")
-            except EOFError: answer = InputError("kills its decoder: it is damaged; export it again")
-            if isinstance(answer, InputError) and str(answer).startswith(('takes', 'kills')): child = _bury(*child)
+            try: alive, answer = _listen(child[1], seconds)
+            except EOFError: alive, answer = False, InputError("kills its decoder: it is damaged; export it again")
+            if not alive: child = _bury(*child)
             yield answer
     finally:
         if child: _bury(*child)

@@ -8,7 +8,6 @@ __all__ = ['VERSION', 'BEATS', 'FILMS', 'REJECTED', 'TABLES', 'write_table', 're
 
 # %% ../nbs/13_store.ipynb #0742f129
 import csv
-import json
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
@@ -20,9 +19,8 @@ import zarr
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
-from .beat import PARTS, Beat, moments, whole_file
+from .beat import Beat, frame_rate, moments, whole_file
 from .data import whole_folder
-from .phase import unwarp
 
 # %% ../nbs/13_store.ipynb #fb14e21c
 VERSION = 1 # of the layout described here
@@ -152,8 +150,7 @@ def _beat(
 )->Beat:
     "A beat from its line and its pixels."
     part, alpha, rate, t = row['part'], float(row['alpha']), float(row['heart_rate']), len(video)
-    lasts = unwarp(torch.tensor(PARTS[part]), alpha).diff().item() * 60 / rate
-    return Beat(video=video, mask=mask, tau=moments(alpha, t, uniform, part), alpha=alpha, fps=(t - (part != 'whole')) / lasts, heart_rate=rate,
+    return Beat(video=video, mask=mask, tau=moments(alpha, t, uniform, part), alpha=alpha, fps=frame_rate(alpha, rate, t, part), heart_rate=rate,
                 ef=float(row['ef']) if row['ef'] else None, source=row['source'], patient=row['patient'], part=part)
 
 # %% ../nbs/13_store.ipynb #d1cad231
