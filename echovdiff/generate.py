@@ -26,7 +26,7 @@ from .data import read_loop, seeded
 from .lvdm import carried, script
 from .metrics import loop_closure, prompt_fidelity
 from .motion import carry
-from .pcdm import EXPOSURES, PCDM, peak_phase, read
+from .pcdm import EXPOSURES, PCDM, doubt, median_phase, read
 from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
 from .pretrained import Stages
 from .segment import clean
@@ -41,7 +41,7 @@ class Prompt:
     mask:Tensor              # (h w) its LV mask
     posterior:Tensor         # (n) probabilities of its phase
     theta:float              # the phase used, radians
-    confidence:float         # length of the mean phase point, 0 to 1
+    confidence:float         # 1 - doubt/90°: 1 when the phase is sure, 0 when nothing is known
     alpha:float              # systolic fraction
     heart_rate:float         # bpm
     origin:dict[str,str]     # where phase, alpha and heart rate come from: 'asked', 'measured', 'read', 'prior' ...
@@ -75,9 +75,9 @@ def read_prompt(
     named = {'auto': None, 'paper': ALPHA_PAPER}.get(alpha, alpha) if isinstance(alpha, str) else alpha
     ratio, ratio_from = pick(named, measured_alpha, float(alpha_prior(rate)))
     origin = dict(phase='asked' if theta is not None else 'read', alpha='paper' if alpha=='paper' else ratio_from, heart_rate=rate_from)
-    theta = float(peak_phase(posterior)) if theta is None else theta % (2*math.pi)
+    theta = float(median_phase(posterior)) if theta is None else theta % (2*math.pi)
     alone = read(stages.pcdm, video[frame:frame+1])
-    return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, float(seen['y'][frame].norm()), float(ratio), float(rate), origin)
+    return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, 1 - float(doubt(posterior))/(math.pi/2), float(ratio), float(rate), origin)
 
 # %% ../nbs/52_generate.ipynb #3f282291
 def check(

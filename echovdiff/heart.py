@@ -55,6 +55,9 @@ class Heart(Drawn):
     septum:float = between(.05, .035, .06)
     rv:float = between(.85, .6, 1.1)           # size of the right ventricle
     atria:float = between(.8, .6, 1.)          # size of the atria
+    thrust:float = between(.7, .55, .95)       # the smaller, the earlier in systole the ventricle empties
+    relaxing:float = between(.06, .02, .15)    # share of diastole before the mitral valve opens
+    filling:float = between(.36, .28, .42)     # share of diastole that the E wave takes at rest
     e_wave:float = between(.7, .55, .85)       # share of filling that comes early (E), the rest with the atrial kick (A)
     leaflet:float = between(.5, .42, .58)      # length of a mitral leaflet / annulus
 
@@ -84,8 +87,8 @@ def emptying(
 )->Tensor: # (t) 0 at ED, 1 at ES, strictly falling again in diastole
     "How far the ventricle has emptied: ejection, then rapid filling, diastasis, atrial kick."
     u, (w, stretch) = tau/heart.alpha, diastole(heart, tau)
-    ejected = .05*u + .95*smoothstep((u-.06)/.94)
-    early, kick = smoothstep((w-.05)/(.36*stretch)), smoothstep((w-.74)/.26)
+    ejected = .05*u + .95*smoothstep(((u-.06)/.94).clamp(min=0)**heart.thrust)
+    early, kick = smoothstep((w-heart.relaxing)/(heart.filling*stretch)), smoothstep((w-.74)/.26)
     refilled = .06*w + .94*(heart.e_wave*early + (1-heart.e_wave)*kick)
     return torch.where(u<=1, ejected, 1-refilled)
 
@@ -97,8 +100,8 @@ def opening(
     "How far the mitral valve stands open: wide in the E wave, half shut in diastasis, open again in the A wave."
     w, stretch = diastole(heart, tau)
     wave = lambda x: torch.sin(math.pi*x.clamp(0, 1))
-    early, kick = wave((w-.04)/(.42*stretch)), .8*wave((w-.7)/.3)
-    drift = .35*smoothstep((w-.08)/.1)*smoothstep((1-w)/.06)
+    early, kick = wave((w-heart.relaxing)/((heart.filling+.06)*stretch)), .8*wave((w-.7)/.3)
+    drift = .35*smoothstep((w-heart.relaxing-.03)/.1)*smoothstep((1-w)/.06)
     return torch.stack([early, kick, drift]).amax(0)
 
 # %% ../nbs/02_heart.ipynb #44b76c8c

@@ -19,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from .beat import Beat, ef_area_length
-from .pcdm import peak_phase
+from .pcdm import median_phase
 from .phantom import radial_power
 from .phase import COLORS, mark_phase, wrap
 
@@ -148,7 +148,7 @@ def score(
     if true.mask is None: raise ValueError('expected a true beat with a mask, got one without: segment it first')
     if video.shape != true.video.shape: raise ValueError(f'expected a video {tuple(true.video.shape)} as the true beat, got {tuple(video.shape)}: resample one of them')
     out = scorer(video[None])
-    area, theta = out['area'][0], peak_phase(out['posterior'])[0]
+    area, theta = out['area'][0], median_phase(out['posterior'])[0]
     ed, es = landmark_error(area[None], true.theta)[0]
     ef, ef_true = ef_of(out['mask']), ef_of(true.mask[None])
     psnr, ssim = prompt_fidelity(true.video[prompt], video, true.theta, true.theta[prompt])

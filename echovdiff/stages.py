@@ -144,8 +144,8 @@ class Plan:
     lvdm: LVDMConfig = field(default_factory=LVDMConfig)
     beats: int = 5000                      # phantoms in the pool
     entries: int = 5000                    # augmented beats in the features
-    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=3000, heads=2000, codec=1500, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
-    rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, heads=6e-4, codec=2e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
+    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=5000, codec=1500, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
+    rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, codec=2e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
     sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
     seed: int = 0
     workers: int = 2                       # processes that render and describe
@@ -159,11 +159,11 @@ class Plan:
     def tiny(cls):
         backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
         return cls(PCDMConfig.tiny(), CodecConfig.tiny(), replace(VRDMConfig.tiny(), reps=16), MotionConfig.tiny(), replace(LVDMConfig.tiny(), backbone=backbone, reps=16), 4, 6,
-                   dict.fromkeys(('pcdm', 'heads', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
+                   dict.fromkeys(('pcdm', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
 
     def order(self)->list[str]:
         "The stages in the order in which they learn; the backbone on its own only if it is to be frozen."
-        return ['pcdm', 'heads', 'codec', 'vrdm', 'motion', *(['backbone'] if self.lvdm.frozen else []), 'lvdm']
+        return ['pcdm', 'codec', 'vrdm', 'motion', *(['backbone'] if self.lvdm.frozen else []), 'lvdm']
 
 # %% ../nbs/43_stages.ipynb #a84e4377
 def commit()->str:
@@ -197,10 +197,6 @@ def ingredients(
 )->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # the untrained stage and its batches
     "A fresh stage and the batches that it learns from."
     pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, plan.seed, workers=plan.workers)
-    if name == 'heads':
-        pcdm = trained(PCDM, run)
-        for part in (pcdm.encoder, pcdm.pool): part.requires_grad_(False)
-        return pcdm, partial(pcdm_batch, pool, plan.seed+1, bent=True)
     if name == 'pcdm': return fresh(PCDM, plan.pcdm, plan.seed), partial(pcdm_batch, pool, plan.seed)
     if name == 'codec':
         batches = partial(codec_batch, pool, plan.seed)
@@ -235,13 +231,11 @@ def provenance(
 )->dict: # ready for JSON
     "Where weights come from."
     log = read_log(run/name)
-    facts = dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=Pool(run/'pool').info, commit=commit(), torch=torch.__version__,
-                 echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
-    if name != 'heads': return facts
-    return json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance'] | dict(heads=facts)
+    return dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=Pool(run/'pool').info, commit=commit(), torch=torch.__version__,
+                echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
 
 def train(
-    name:str, # 'pcdm', 'heads', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
+    name:str, # 'pcdm', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
     run:str|Path, # the run's folder
     plan:Plan=Plan(),
     resume:bool=False, # continue where a killed run stopped; stages that are finished are skipped
@@ -255,6 +249,6 @@ def train(
         fit(stage, batches, plan.steps[stage_name], run/stage_name, plan.rates[stage_name], plan.seed, resume=resume, precision=plan.precision)
         if stage_name == 'pcdm': calibrated(stage, Pool(run/'pool'))
         facts = provenance(stage_name, run, plan)
-        stage.save(run/'weights'/('pcdm' if stage_name == 'heads' else stage_name), facts, half=True)
+        stage.save(run/'weights'/stage_name, facts, half=True)
         write_json(run/stage_name/'done.json', facts)
         write_json(run/'plan.json', asdict(plan))

@@ -22,7 +22,7 @@ from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
 from echovdiff.metrics import score, summary
-from echovdiff.pcdm import PCDM, PCDMSegmenter, peak_phase, read
+from echovdiff.pcdm import PCDM, PCDMSegmenter, median_phase, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import wrap
 from echovdiff.pretrained import load
@@ -59,7 +59,7 @@ def reading(pcdm: PCDM, frames: int, n: int = 96) -> dict:
         seen = read(pcdm, video)
         hard = (seen['mask'] > .5).float()
         ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
-        error = wrap(peak_phase(seen['posterior'])-theta).abs().mean().item()/(2*math.pi)
+        error = wrap(median_phase(seen['posterior'])-theta).abs().mean().item()/(2*math.pi)
         rows.append((error, dice(hard, (mask > .5).float()).mean().item(), ef, beat.ef))
     error, overlap, ef, true = np.array(rows).T
     return dict(n=n, frames=frames, phase_mae=error.mean(), dice=overlap.mean(), ef_correlation=np.corrcoef(ef, true)[0, 1],
@@ -74,7 +74,7 @@ def stills(pcdm: PCDM, n: int = 96) -> dict:
         beat = phantom(g, frames=8)
         j = int(torch.randint(8, (), generator=g))
         seen = read(pcdm, beat.video[j:j+1])
-        rows.append((math.degrees(wrap(peak_phase(seen['posterior'])-beat.theta[j]).abs()), float(seen['y'].norm())))
+        rows.append((math.degrees(wrap(median_phase(seen['posterior'])-beat.theta[j]).abs()), float(seen['y'].norm())))
     error, sure = np.array(rows).T
     return dict(n=n, mean_deg=error.mean(), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure >= np.median(sure)].mean())
 
@@ -120,7 +120,7 @@ def simulated(pcdm: PCDM, path: Path) -> dict:
     "One beat of a physics simulation."
     beat = np.load(path)
     seen = read(pcdm, torch.from_numpy(beat['frames']).float()[:, None]/255)
-    off = wrap(peak_phase(seen['posterior'])-torch.from_numpy(beat['phase']).float()).abs().mean().item()/(2*math.pi)
+    off = wrap(median_phase(seen['posterior'])-torch.from_numpy(beat['phase']).float()).abs().mean().item()/(2*math.pi)
     return dict(phase_mae=off, dice=dice((seen['mask'] > .5).float(), torch.from_numpy(beat['mask']).float()).mean().item())
 
 
