@@ -72,6 +72,10 @@ class Pool:
 
     def __len__(self): return len(self.video)
 
+    def images(self, i:int)->tuple[Tensor,Tensor]: # (t h w) uint8 video, (t h w) uint8 mask
+        "The pictures of beat `i`."
+        return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
+
     @classmethod
     def build(cls,
         folder:str|Path, # where to put it; must not exist yet
@@ -95,14 +99,14 @@ class Pool:
 
 # %% ../nbs/10_data.ipynb #23a49d46
 def read_loop(
-    loop:Tensor, # (n ...) one beat at equal steps of phase, ED first
+    loop:Tensor, # (n ...) one beat at equal steps of phase, ED first; bytes are fine
     theta:Tensor, # (t) phases to read, radians
 )->Tensor: # (t ...)
     "The frames of a loop at any phases, interpolated linearly round the circle."
     n = len(loop)
     at = (theta/(2*math.pi)*n) % n
-    i, w = at.floor().long() % n, (at-at.floor()).to(loop.dtype)
-    return torch.lerp(loop[i], loop[(i+1)%n], w.view(-1, *(1,)*(loop.ndim-1)))
+    i, w = at.floor().long() % n, at-at.floor()
+    return torch.lerp(loop[i].float(), loop[(i+1)%n].float(), w.view(-1, *(1,)*(loop.ndim-1)))
 
 def clip_phases(
     alpha:Tensor, # (b) systolic fractions
@@ -145,11 +149,12 @@ def augment(
     video:Tensor, # (b t 1 h w) in [0,1]
     mask:Tensor, # (b t h w)
     generator:torch.Generator,
+    affine:Tensor|None=None, # (b 2 3) where the hearts shall lie, as `placement` says it; drawn when None
 )->tuple[Tensor,Tensor]: # the same shapes
     "Shift, zoom, turn; blur, flashes, gain, gamma, noise."
     b, t = mask.shape[:2]
     u = lambda lo,hi: lo + (hi-lo)*torch.rand(b, generator=generator)
-    affine = placement(b, generator)
+    if affine is None: affine = placement(b, generator)
     both = torch.stack([video[:,:,0], mask], 2).flatten(1, 2)
     grid = F.affine_grid(affine, both.shape, align_corners=False)
     video, mask = F.grid_sample(both, grid, align_corners=False).unflatten(1, (t, 2)).unbind(2)
@@ -173,7 +178,8 @@ def batch(
     g = seeded(seed, step)
     i = torch.randint(len(pool), (size,), generator=g)
     theta = clip_phases(pool.alpha[i], frames, g)
-    read = lambda array: torch.stack([read_loop(torch.from_numpy(array[j].copy()).float()/255, th) for j,th in zip(i.tolist(), theta)])
-    video, mask = read(pool.video)[:,:,None], read(pool.mask)
+    loops = [[read_loop(images, th)/255 for images in pool.images(j)] for j,th in zip(i.tolist(), theta)]
+    video, mask = map(torch.stack, zip(*loops))
+    video = video[:,:,None]
     if augmented: video, mask = augment(video, mask, g)
     return dict(video=video, mask=mask, theta=theta, alpha=pool.alpha[i], ef=pool.ef[i], heart_rate=pool.heart_rate[i])

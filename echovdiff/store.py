@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'BEATS', 'FILMS', 'REJECTED', 'TABLES', 'write_table', 'read_table', 'pack', 'write_part', 'part_folder',
-           'beat_row', 'Store', 'finish']
+           'beat_row', 'Store', 'finish', 'StorePool', 'open_pool']
 
 # %% ../nbs/13_store.ipynb #0742f129
 import csv
@@ -20,7 +20,7 @@ from torch import Tensor
 from zarr.codecs import ZstdCodec
 
 from .beat import Beat, frame_rate, moments, whole_file
-from .data import whole_folder
+from .data import Pool, whole_folder
 
 # %% ../nbs/13_store.ipynb #fb14e21c
 VERSION = 1 # of the layout described here
@@ -177,3 +177,35 @@ def finish(
     with whole_folder(store/'ends') as part:
         zarr.create_array(part, data=ends, chunks=(max(1, parts),), attributes=about | dict(kind='echovdiff store', version=VERSION))
     return Store(store)
+
+# %% ../nbs/13_store.ipynb #5031b312
+class StorePool:
+    "The whole beats of one split of a store, as training asks for them; the same face as `Pool`."
+    def __init__(self,
+        folder:str|Path, # of a store
+        split:str='train', # 'train', 'val' or 'test'
+    ):
+        self.store = Store(folder)
+        if self.store.about['uniform'] != 'phase': raise ValueError(f"{folder} holds beats at equal steps of {self.store.about['uniform']}; training needs equal steps of phase: prepare it again with --uniform phase")
+        rows = [(i, *(float(row[k]) for k in ('alpha', 'ef', 'heart_rate'))) for i,row in enumerate(self.store.rows())
+                if row['split'] == split and row['part'] == 'whole' and row['ef'] and row['heart_rate']]
+        if not rows: raise ValueError(f"{folder} has no whole beat with an EF in split {split!r}: expected some among its {len(self.store)} beats (echovdiff doctor counts them)")
+        numbers = np.array(rows, np.float64)
+        self.folder, self.beats = Path(folder), numbers[:,0].astype(np.int64)
+        self.alpha, self.ef, self.heart_rate = torch.from_numpy(numbers[:,1:].astype(np.float32)).unbind(1)
+        self.info = dict(kind='store', beats=len(rows), split=split, **{k: self.store.about.get(k) for k in ('format', 'listing', 'segmenter', 'frames')})
+
+    def __len__(self): return len(self.beats)
+
+    def images(self, i:int)->tuple[Tensor,Tensor]: # (t h w) uint8 video, (t h w) uint8 mask
+        "The pictures of beat `i`."
+        pixels, _, r = self.store._find(int(self.beats[i]))
+        return torch.from_numpy(pixels[r]).unbind()
+
+def open_pool(
+    folder:str|Path, # a pool of phantoms, or a store
+)->Pool|StorePool:
+    "The beats that training learns from, whatever they are kept in."
+    if (Path(folder)/'pool.json').exists(): return Pool(folder)
+    if (Path(folder)/'ends').exists(): return StorePool(folder)
+    raise ValueError(f'{folder} is neither a pool of phantoms (pool.json) nor a store (ends/): make one with echovdiff prepare')
