@@ -26,8 +26,9 @@ from .data import read_loop, seeded
 from .lvdm import carried, script
 from .metrics import loop_closure, prompt_fidelity
 from .motion import carry
-from .pcdm import EXPOSURES, PCDM, doubt, median_phase, read
+from .pcdm import EXPOSURES, PCDM, read
 from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
+from .posterior import doubt, median_phase
 from .pretrained import Stages
 from .segment import clean
 from .vrdm import wish

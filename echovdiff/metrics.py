@@ -19,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from .beat import Beat, ef_area_length
-from .pcdm import median_phase
+from .posterior import median_phase
 from .phantom import radial_power
 from .phase import COLORS, mark_phase, wrap
 
