@@ -147,7 +147,7 @@ class Plan:
     lvdm: LVDMConfig = field(default_factory=LVDMConfig)
     beats: int = 5000                      # phantoms in the pool
     entries: int = 5000                    # augmented beats in the features
-    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=5000, codec=1500, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
+    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=6000, codec=1500, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
     rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, codec=2e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
     sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
     seed: int = 0
