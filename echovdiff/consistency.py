@@ -22,23 +22,23 @@ def l_mono(
     area:Tensor, # (b t) px²
     y:Tensor, # (b t 2) phase points
     slack:float=.02, # a step of the normalised area that is not yet wrong
-)->Tensor: # scalar
+)->Tensor: # (b)
     "Area falls while sin θ > 0 and rises while sin θ < 0 (EchoVDiff, L_mono; slack ours)."
     sine = (y[:,1:,1]+y[:,:-1,1])/2
     uphill = normalise(area).diff(dim=1)*sine.sign()
     weight = sine.abs()
-    return (weight*(uphill-slack).clamp(min=0)).sum()/weight.sum().clamp(min=1e-6)
+    return (weight*(uphill-slack).clamp(min=0)).sum(1)/weight.sum(1).clamp(min=1e-6)
 
 # %% ../nbs/20_consistency.ipynb #6f048e50
 def l_peak(
     area:Tensor, # (b t) px²
     y:Tensor, # (b t 2) phase points
     beta:float=30., # sharpness of the soft-argmax
-)->Tensor: # scalar
+)->Tensor: # (b)
     "The largest area lies at θ = 0, the smallest at θ = π (EchoVDiff, L_peak)."
     a = normalise(area)
     point = lambda logits: nn.functional.normalize((logits.softmax(1)[...,None]*y).sum(1), dim=-1)[:,0]
-    return ((1-point(beta*a)) + (1+point(-beta*a))).mean()/2
+    return ((1-point(beta*a)) + (1+point(-beta*a)))/2
 
 # %% ../nbs/20_consistency.ipynb #16176a8b
 class AreaMap(nn.Module):
@@ -56,6 +56,6 @@ def l_map(
     area:Tensor, # (b t) px²
     y:Tensor, # (b t 2) phase points
     curve:AreaMap, # the learnable curve
-)->Tensor: # scalar
+)->Tensor: # (b)
     "All pairs of area and phase lie on one curve (EchoVDiff, L_map)."
-    return (curve(y)-normalise(area)).square().mean()
+    return (curve(y)-normalise(area)).square().mean(1)

@@ -166,10 +166,8 @@ class PCDM(Stage):
     def consistency(self, out:dict[str,Tensor])->dict[str,Tensor]:
         "The three losses without labels. The area is detached: they teach the phase and never bend the mask."
         cfg, area, y = self.config, out['area'].detach(), out['y']
-        whole = y.detach().mean(1).norm(dim=-1) < .35            # clips that go round the circle hold both landmarks
-        losses = dict(mono=cfg.mono*l_mono(area, y), curve=0*y.sum(), peak=0*y.sum())
-        if whole.any(): losses |= dict(curve=cfg.curve*l_map(area[whole], y[whole], self.curve), peak=cfg.peak*l_peak(area[whole], y[whole]))
-        return losses
+        whole = (y.detach().mean(1).norm(dim=-1) < .35).float()  # clips that go round the circle hold both landmarks
+        return dict(mono=cfg.mono*l_mono(area, y).mean(), curve=cfg.curve*(whole*l_map(area, y, self.curve)).mean(), peak=cfg.peak*(whole*l_peak(area, y)).mean())
 
 # %% ../nbs/21_pcdm.ipynb #9f9f6bfd
 def dice_loss(
