@@ -12,6 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from .data import Chance
 from .diffusion import STEPS, diffusion_loss
 from .layers import AdaNorm, Attention, feed_forward, ring, waves
 from .phase import phase_grid
@@ -98,9 +99,9 @@ class Backbone(Stage):
         p, h = self.config.patch, self.config.side//self.config.patch
         return rearrange(self.outward(self.norm(x)), 'b t (h w) (c p q) -> b t c (h p) (w q)', p=p, q=p, h=h)
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Stage 0: unconditional diffusion of whole beats."
-        return dict(loss=diffusion_loss(self, batch['z'], generator))
+        return dict(loss=diffusion_loss(self, batch['z'], chance))
 
 # %% ../nbs/41_backbone.ipynb #a6595e44
 def count(

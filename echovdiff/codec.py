@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .data import Pool, batch
+from .data import Chance, Pool, batch
 from .layers import Residual
 from .train import Stage
 
@@ -92,12 +92,11 @@ class Codec(Stage):
         "Latents to frames."
         return self.unfold(z.flatten(0, -4)).clamp(0, 1).unflatten(0, z.shape[:-3])
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Pixel error and detail error, with a little noise on the latents."
-        frames = rearrange(batch['video'], 'b t c h w -> (b t) c h w')
-        z = self.encode(frames)
-        z = z + self.config.noise*torch.randn(z.shape, generator=generator, device=z.device)
-        back = self.unfold(z)
+        z = self.encode(batch['video'])
+        z = z + self.config.noise*(chance or Chance()).normal(*z.shape, device=z.device)
+        frames, back = batch['video'].flatten(0, 1), self.unfold(z.flatten(0, 1))
         pixel, fine = (back-frames).abs().mean(), (detail(back)-detail(frames)).abs().mean()
         return dict(loss=pixel+self.config.texture*fine, pixel=pixel, detail=fine)
 

@@ -12,6 +12,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from .data import Chance
+
 # %% ../nbs/30_diffusion.ipynb #21daf4f3
 STEPS = 1000 # training steps of the diffusion
 
@@ -37,13 +39,13 @@ def levels(
 def diffusion_loss(
     predict:Callable[[Tensor,Tensor],Tensor], # (noisy (b ...), k (b)) -> v (b ...)
     clean:Tensor, # (b ...) standardised data
-    generator:torch.Generator|None=None,
+    chance:Chance|None=None, # of the steps and the noise
     lean:float=1., # 1: all steps alike; 2: twice as often where all is noise, never where none is
 )->Tensor: # scalar
     "Squared error of v at random steps (Salimans and Ho 2022)."
-    draw = dict(generator=generator, device=generator.device if generator else clean.device)
-    k = (STEPS*torch.rand(len(clean), **draw)**(1/lean)).long().clamp(max=STEPS-1).to(clean.device)
-    noise = torch.randn(clean.shape, **draw).to(clean.device)
+    chance = chance or Chance()
+    k = (STEPS*chance.uniform(len(clean), device=clean.device)**(1/lean)).long().clamp(max=STEPS-1)
+    noise = chance.normal(*clean.shape, device=clean.device)
     s, n = levels(k, clean)
     return (predict(s*clean+n*noise, k).float() - (s*noise-n*clean)).square().mean()
 
@@ -83,11 +85,11 @@ def guided(
 def keep(
     n:int, # samples
     p:float, # probability to forget
-    generator:torch.Generator|None=None,
+    chance:Chance|None=None,
     device:torch.device|str='cpu',
 )->Tensor: # (n) True where the condition stays
     "Which samples keep their condition in this training step."
-    return (torch.rand(n, generator=generator, device=generator.device if generator else device) >= p).to(device)
+    return (chance or Chance()).uniform(n, device=device) >= p
 
 def either(
     on:Tensor, # (b) flags

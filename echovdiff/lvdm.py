@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from .backbone import Backbone, BackboneConfig
+from .data import Chance
 from .diffusion import diffusion_loss, either, guided, keep, sample
 from .layers import Attention, ring
 from .motion import carry
@@ -164,17 +165,18 @@ class LVDM(Stage):
         beside = None if self.beside is None else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.)
         return self.backbone(x, k, self.told(s), beside)
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Diffusion loss with each condition forgotten now and then; the prompt is any frame of the beat."
         z, theta, reps = batch['z'], batch['theta'], batch['reps']
         b, t = theta.shape
-        i, at = torch.randint(t, (b,), generator=generator).to(z.device), torch.arange(b, device=z.device)
-        reps = reps + self.config.jitter*torch.randn(reps.shape, generator=generator).to(z.device)
-        on = [keep(b, self.config.forget, generator, z.device) for _ in range(3)]
+        chance = chance or Chance()
+        i, at = (t*chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
+        reps = reps + self.config.jitter*chance.normal(*reps.shape, device=z.device)
+        on = [keep(b, self.config.forget, chance, z.device) for _ in range(3)]
         prompt = z[at,i][:,None].expand_as(z) if 'fields' not in batch else carried(z[at,i], batch['fields'][at,i], batch['fields'])
         s = Script(reps, theta, prompt, theta[at,i], *on)
         ground, gap = self.ground(s)
-        return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), (z-ground)/gap, generator, self.config.lean))
+        return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), (z-ground)/gap, chance, self.config.lean))
 
     def sample(self,
         s:Script,

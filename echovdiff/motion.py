@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .data import Chance
 from .heart import Heart, cavity, emptying, from_axis, material, pixels, to_axis
 from .layers import Mixer, ring
 from .phase import harmonics, unwarp
@@ -153,9 +154,9 @@ class Motion(Stage):
         "The motion of the beat."
         return torch.einsum('btk,kchw->btchw', self(reps, theta), self.basis)
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Squared error of the coefficients, weighted by how far each moves things; representations a little noisy."
-        reps = batch['reps'] + .1*torch.randn(batch['reps'].shape, generator=generator).to(batch['reps'])
+        reps = batch['reps'] + .1*(chance or Chance()).normal(*batch['reps'].shape, device=batch['reps'].device)
         weight = self.basis.flatten(1).square().sum(1)
         error = (self(reps, batch['theta'])-self.coefficients(batch['fields'])).square()
         return dict(loss=(error*weight).sum(-1).mean()/weight.sum())

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .consistency import AreaMap, l_map, l_mono, l_peak
-from .data import Pool, batch, seeded
+from .data import Chance, Pool, batch, seeded
 from .layers import Mixer, Residual, line
 from .phase import circle
 from .posterior import mean_point, phase_loss
@@ -155,7 +155,7 @@ class PCDM(Stage):
         self.reps_std *= reps.std(0)
         return self
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator|None=None)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Supervised terms where the batch has labels, self-consistency always."
         out = self(batch['video'])
         losses = supervised(out, batch, self.share) if 'mask' in batch else {}

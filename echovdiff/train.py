@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .beat import whole_file
-from .data import seeded
+from .data import Chance, seeded
 
 # %% ../nbs/11_train.ipynb #7bb0c856
 def write(
@@ -49,8 +49,8 @@ class Stage(nn.Module):
 
     def loss(self,
         batch:dict[str,Tensor],
-        generator:torch.Generator,
-    )->dict[str,Tensor]: # scalars; 'loss' is the one to minimise
+        chance:Chance|None=None, # of noise and the like
+    )->dict[str,Tensor]: # scalars, means over clips; 'loss' is the one to minimise
         "What training minimises."
         raise NotImplementedError
 
@@ -129,24 +129,27 @@ def fast_precision()->str: # 'bf16' or 'no', for `fit`
 class Loss(nn.Module):
     "Calls a stage's loss as a module's forward, which is where distributed training hooks in."
     def __init__(self, stage:Stage): super().__init__(); self.stage = stage
-    def forward(self, batch, generator): return self.stage.loss(batch, generator)
+    def forward(self, batch, chance): return self.stage.loss(batch, chance)
 
 # %% ../nbs/11_train.ipynb #a1757557
 def share(
     batch:dict[str,Tensor], # the global batch
     accelerator:Accelerator,
 )->dict[str,Tensor]: # this process's part of it, on its device
-    "Every n-th clip, for process n of so many."
-    return {k: v[accelerator.process_index::accelerator.num_processes].to(accelerator.device) for k,v in batch.items()}
+    "Every n-th clip, for process n of so many. ValueError if they do not come out even."
+    clips, n = len(next(iter(batch.values()))), accelerator.num_processes
+    if clips % n: raise ValueError(f'{clips} clips cannot be shared evenly by {n} processes: set `times` of the plan to a multiple of {n}')
+    return {k: v[accelerator.process_index::n].to(accelerator.device) for k,v in batch.items()}
 
 def descend(
     accelerator:Accelerator,
     loss_of:nn.Module, optimizer:torch.optim.Optimizer,
-    loss:Tensor, # scalar
+    loss:Tensor, # scalar, of this process
+    mean:float, # over all processes
     bad:int, # steps in a row, so far, whose loss was not finite
 )->int: # the same count after this step
     "One step down, or none if the loss is not finite."
-    if not math.isfinite(accelerator.reduce(loss.detach(), 'mean').item()):
+    if not math.isfinite(mean):
         if bad >= 9: raise FloatingPointError('the loss was not finite in ten steps in a row: lower the learning rate, or train without mixed precision')
         return bad + 1
     optimizer.zero_grad(); accelerator.backward(loss)
@@ -170,8 +173,8 @@ class Log:
         self.path, self.every, self.sums, self.began, self.active = folder/'log.jsonl', every, {}, time.time(), active
         if active: self.path.write_text(''.join(l+'\n' for l in (self.path.read_text().splitlines() if start and self.path.exists() else []) if json.loads(l)['step'] <= start))
 
-    def __call__(self, step:int, losses:dict[str,Tensor])->None:
-        for k,v in losses.items(): self.sums.setdefault(k, []).append(v.item())
+    def __call__(self, step:int, losses:dict[str,float])->None:
+        for k,v in losses.items(): self.sums.setdefault(k, []).append(v)
         if (step+1) % self.every or not self.active: return
         row = dict(step=step+1, **{k: sum(v)/len(v) for k,v in self.sums.items()}, seconds=round(time.time()-self.began, 1))
         with self.path.open('a') as f: f.write(json.dumps(row)+'\n')
@@ -200,10 +203,11 @@ def fit(
     log, bad = Log(folder, start, accelerator.is_main_process), 0
     for step in tqdm(range(start, steps), initial=start, total=steps, desc=type(stage).__name__, disable=not accelerator.is_local_main_process, mininterval=5):
         for group in optimizer.param_groups: group['lr'] = learning_rate(step, steps, lr)
-        with accelerator.autocast(): losses = loss_of(share(batches(step), accelerator), seeded(seed, step, accelerator.process_index))
-        bad = descend(accelerator, loss_of, stepper, losses['loss'], bad)
+        with accelerator.autocast(): losses = loss_of(share(batches(step), accelerator), Chance(seeded(seed, step), accelerator.process_index, accelerator.num_processes))
+        means = dict(zip(losses, accelerator.reduce(torch.stack([v.detach() for v in losses.values()]), 'mean').tolist()))
+        bad = descend(accelerator, loss_of, stepper, losses['loss'], means['loss'], bad)
         follow(average, stage, min(ema, (step+1)/(step+10)))
-        log(step, losses)
+        log(step, means)
         if (step+1) % save_every == 0 or step+1 == steps:
             if accelerator.is_main_process: write(folder/'state.safetensors', run_state(stage, average, optimizer), dict(step=step+1))
     stage.load_state_dict(average)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .data import Chance
 from .diffusion import STEPS, diffusion_loss, either, guided, keep, sample
 from .layers import AdaNorm, Attention, feed_forward, ring, waves
 from .phase import harmonics, phase_grid
@@ -110,15 +111,15 @@ class VRDM(Stage):
         for layer in self.layers: tokens = layer(tokens, phases, place, cond)
         return self.outward(self.norm(tokens[:,1:]))
 
-    def loss(self, batch:dict[str,Tensor], generator:torch.Generator)->dict[str,Tensor]:
+    def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:
         "Diffusion loss with each condition forgotten now and then; the prompt is any frame of the beat."
         reps, theta = batch['reps'], batch['theta']
         b, t, _ = reps.shape
-        i = torch.randint(t, (b,), generator=generator).to(reps.device)
-        on = [keep(b, self.config.forget, generator, reps.device) for _ in range(3)]
-        at = torch.arange(b, device=reps.device)
+        chance = chance or Chance()
+        i, at = (t*chance.uniform(b, device=reps.device)).long(), torch.arange(b, device=reps.device)
+        on = [keep(b, self.config.forget, chance, reps.device) for _ in range(3)]
         w = Wish(theta, reps[at,i], theta[at,i], batch['ef'].to(reps), *on)
-        return dict(loss=diffusion_loss(lambda x,k: self(x, k, w), reps, generator))
+        return dict(loss=diffusion_loss(lambda x,k: self(x, k, w), reps, chance))
 
     def sample(self,
         wish:Wish, # what the beat shall be
