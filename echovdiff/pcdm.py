@@ -40,7 +40,7 @@ class PCDMConfig:
 
 # %% ../nbs/21_pcdm.ipynb #ddc1261d
 class FrameEncoder(nn.Module):
-    "One frame to features at three scales."
+    "Every frame on its own, to features at three scales. Another encoder may take its place, if it answers in the same shapes (`EchoPCDM`)."
     def __init__(self, widths:tuple[int,...]):
         super().__init__()
         a, b, c = widths
@@ -49,9 +49,9 @@ class FrameEncoder(nn.Module):
         self.sixteenth = nn.Sequential(nn.Conv2d(b, c, 2, 2), Residual(c, c))
 
     def forward(self,
-        frames:Tensor, # (n 1 h w)
-    )->list[Tensor]: # features at a quarter, an eighth and a sixteenth of the size
-        x = self.stem(frames); y = self.eighth(x)
+        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
+    )->list[Tensor]: # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
+        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w')*2-1); y = self.eighth(x)
         return [x, y, self.sixteenth(y)]
 
 class MaskDecoder(nn.Module):
@@ -98,7 +98,7 @@ class PCDM(Stage):
     )->tuple[list[Tensor],Tensor]: # features at three scales, pooled features (b t d)
         "Every frame on its own."
         if video.ndim != 5 or video.shape[2] != 1: raise ValueError(f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis')
-        features = self.encoder(rearrange(video, 'b t c h w -> (b t) c h w')*2-1)
+        features = self.encoder(video)
         return features, rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=len(video))
 
     def standardise(self, raw:Tensor)->Tensor: # (b t d) -> (b t d)
