@@ -380,6 +380,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'echovdiff.sector.find_sector': ('sector.html#find_sector', 'echovdiff/sector.py'),
                                   'echovdiff.sector.frame_at': ('sector.html#frame_at', 'echovdiff/sector.py'),
                                   'echovdiff.sector.gray': ('sector.html#gray', 'echovdiff/sector.py'),
+                                  'echovdiff.sector.hull': ('sector.html#hull', 'echovdiff/sector.py'),
                                   'echovdiff.sector.largest_piece': ('sector.html#largest_piece', 'echovdiff/sector.py'),
                                   'echovdiff.sector.square_around': ('sector.html#square_around', 'echovdiff/sector.py'),
                                   'echovdiff.sector.to_clip': ('sector.html#to_clip', 'echovdiff/sector.py')},
