@@ -342,6 +342,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'echovdiff.prepare.plot_summary': ('prepare.html#plot_summary', 'echovdiff/prepare.py'),
                                    'echovdiff.prepare.prepare': ('prepare.html#prepare', 'echovdiff/prepare.py'),
                                    'echovdiff.prepare.quantiles': ('prepare.html#quantiles', 'echovdiff/prepare.py'),
+                                   'echovdiff.prepare.some': ('prepare.html#some', 'echovdiff/prepare.py'),
                                    'echovdiff.prepare.summary': ('prepare.html#summary', 'echovdiff/prepare.py'),
                                    'echovdiff.prepare.tally': ('prepare.html#tally', 'echovdiff/prepare.py'),
                                    'echovdiff.prepare.write_summary': ('prepare.html#write_summary', 'echovdiff/prepare.py')},
