@@ -9,7 +9,6 @@ __all__ = ['SECONDS', 'MEMORY', 'end_with_parent', 'isolated', 'Recipe', 'segmen
 # %% ../nbs/64_films.ipynb #425b8a85
 import ctypes
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -38,7 +37,8 @@ SECONDS, MEMORY = 8., 3 * 2**29 # what decoding one film may take: 8 s, 1.5 GiB
 
 def _limit(memory): # let this process grow by so many bytes at most
     if not (size := Path('/proc/self/statm')).exists(): return
-    data = int(size.read_text().split()[5]) * resource.getpagesize()
+    import resource                                                              # Windows has none
+    data = int(size.read_text().split()[5]) * os.sysconf('SC_PAGE_SIZE')
     resource.setrlimit(resource.RLIMIT_DATA, (data + memory,) * 2)
 
 def end_with_parent()->None:
