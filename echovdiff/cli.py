@@ -25,7 +25,7 @@ from .doctor import examine
 from .films import Recipe
 from .generate import Prompt, check, generate, plot_beat, read_prompt, report
 from .phantom import phantom
-from .prepare import prepare
+from .prepare import prepare, some
 from .pretrained import load
 from .sector import Clip
 from .stages import Plan, train
@@ -181,7 +181,7 @@ def fill(
     recipe = Recipe(segmenter=args.segmenter, uniform=args.uniform, frames=args.frames)
     store = prepare(args.source, args.out, args.format, recipe, args.workers, args.scheduler)
     facts = json.loads((store.folder/'summary.json').read_text())
-    print(f"{facts['films']} films of {facts['patients']} patients: {facts['beats']} beats "
+    print(f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')}: {some(facts['beats'], 'beat')} "
           f"({', '.join(f'{k} {v}' for k, v in facts['beats_by_split'].items())})")
     for what in ('rejected', 'problems'):
         for reason, n in facts[what].items(): print(f"{'beats rejected' if what == 'rejected' else 'films without a beat'}: {n} × {reason}")

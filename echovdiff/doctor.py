@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 
 from .films import isolated
+from .prepare import some
 from .pretrained import KINDS, load
 from .sector import InputError
 from .sets import list_recordings, read_recording
@@ -50,7 +51,7 @@ def examine_film(
     "Can it be read, and as what?"
     if isinstance(told := next(isolated(_summed, [path])), InputError): return [bad(f"{path.name}: {told}")]
     kind, frames, fps, known, source = told
-    said = f"{path.name}: a {kind}, {frames} frames" + (f" at {fps:.4g} fps" if known else '') + f"; in a store it is called {source}"
+    said = f"{path.name}: a {kind}, {some(frames, 'frame')}" + (f" at {fps:.4g} fps" if known else '') + f"; in a store it is called {source}"
     found = [good(said)]
     if kind == 'loop' and not known: found.append(note(f"{path.name} doesn't say its frame rate; {fps:g} fps will be taken, and heart rates will be wrong if that is"))
     if kind == 'still': found.append(note(f"{path.name} is a still: `generate` takes it, `prepare` finds no beat in it"))
@@ -77,13 +78,13 @@ def examine_set(
     try: listing = list_recordings(source)
     except InputError as error: return [bad(str(error))]
     films = listing.recordings
-    found = [good(f"a data set of the format {listing.format}: {len(films)} recordings of {len({r.patient for r in films})} patients")] + [bad(f) for f in listing.faults]
+    found = [good(f"a data set of the format {listing.format}: {some(len(films), 'recording')} of {some(len({r.patient for r in films}), 'patient')}")] + [bad(f) for f in listing.faults]
     if listing.format == 'loops': found += _others(Path(source), names)
     if not films: return found + [bad(f"no film that could be read in {source}; is it the right folder?")]
     found.append(good('by split: ' + ', '.join(f'{k} {v}' for k, v in sorted(Counter(r.split for r in films).items()))))
     sample = films if every else [films[i] for i in np.linspace(0, len(films)-1, min(40, len(films))).round().astype(int)]
     broken = list(_unreadable(sample, names))
-    found.append((note if broken else good)(f"{len(sample)} of {len(films)} films decoded, {len(broken)} of them could not be" + ('' if every or len(sample) == len(films) else '; --all decodes every one')))
+    found.append((note if broken else good)(f"{len(sample)} of {some(len(films), 'film')} tried, {len(broken)} of them could not be decoded" + ('' if every or len(sample) == len(films) else '; --all decodes every one')))
     return found + broken
 
 
@@ -92,11 +93,11 @@ def _part_fault(store, number, frames): # what is wrong with a part of a store; 
     part = part_folder(store, number)
     if not part.exists(): return 'is missing'
     rows = sum(1 for _ in read_table(part/'beats.csv'))
-    if rows != frames: return f'has {rows} lines for {frames} beats'
+    if rows != frames: return f"has {some(rows, 'line')} for {some(frames, 'beat')}"
     if not rows: return None
     try:
         pixels = zarr.open_array(part/'pixels', mode='r')
-        if pixels.shape[0] != rows: return f'has {rows} lines for {pixels.shape[0]} beats'
+        if pixels.shape[0] != rows: return f"has {some(rows, 'line')} for {some(pixels.shape[0], 'beat')}"
         for i in range(rows): pixels[i]
     except Exception as error: return f'has pixels that cannot be unpacked ({type(error).__name__})'
 
@@ -107,15 +108,15 @@ def examine_store(
     again = 'run the same echovdiff prepare again: it makes what is missing'
     if not (folder/'ends').exists():
         done = len(list((folder/'parts').glob('*/[0-9]*')))
-        return [bad(f"a store whose making was stopped after {done} parts; {again}")]
+        return [bad(f"a store whose making was stopped after {some(done, 'part')}; {again}")]
     try: store = Store(folder)
     except ValueError as error: return [bad(str(error))]
     counts = np.diff(store.ends, prepend=0)
     faults = [bad(f"part {p} {fault}; delete its folder if it is there, and {again}") for p, n in enumerate(counts) if (fault := _part_fault(folder, p, n))]
     beats = Counter(r['split'] for r in store.rows())
     problems = [r for r in read_table(folder/'films.csv') if r['problem']]
-    found = [good(f"a store of {len(store)} beats of {store.about['frames']} frames in {len(counts)} parts, by split: " + ', '.join(f'{k} {v}' for k, v in sorted(beats.items())))]
-    if problems: found.append(note(f"{len(problems)} films gave no beat; films.csv says why, e.g. {problems[0]['source']}: {problems[0]['problem']}"))
+    found = [good(f"a store of {some(len(store), 'beat')} of {store.about['frames']} frames in {some(len(counts), 'part')}, by split: " + ', '.join(f'{k} {v}' for k, v in sorted(beats.items())))]
+    if problems: found.append(note(f"{some(len(problems), 'film')} gave no beat; films.csv says why, e.g. {problems[0]['source']}: {problems[0]['problem']}"))
     return found + faults
 
 # %% ../nbs/66_doctor.ipynb #2988a268

@@ -112,12 +112,12 @@ class PCDM(Stage):
         raw:Tensor, # (b t d) pooled features
     )->tuple[Tensor,Tensor]: # (b t d) the same, told what the other frames show; (b t n) posterior of the phase
         "Frames hear of each other. More than training saw hear it in windows that fade into each other."
-        total, (b, t, d) = 0, raw.shape
-        for part in windows(t):
-            told = self.mixer(raw[:,part], line(part.stop-part.start, self.mixer.pairs, raw.device))
-            said = torch.cat([told.float(), self.phase(told).float().softmax(-1), told.new_ones(b, told.shape[1], 1).float()], -1)
-            fade = 1 - torch.linspace(-1, 1, told.shape[1]+2, device=raw.device)[1:-1,None].abs()
-            total = total + F.pad(said*fade, (0, 0, part.start, t-part.stop))
+        (b, t, d), parts = raw.shape, windows(raw.shape[1])
+        told = torch.cat([raw[:,part] for part in parts])                                        # all windows at once
+        told = self.mixer(told, line(told.shape[1], self.mixer.pairs, raw.device))
+        said = torch.cat([told.float(), self.phase(told).float().softmax(-1), torch.ones_like(told[...,:1], dtype=torch.float)], -1)
+        fade = 1 - torch.linspace(-1, 1, told.shape[1]+2, device=raw.device)[1:-1,None].abs()
+        total = sum(F.pad(one, (0, 0, part.start, t-part.stop)) for one, part in zip((said*fade).split(b), parts))
         told, posterior, weight = total.split([d, self.config.bins, 1], -1)
         return (told/weight).to(raw.dtype), posterior/weight
 
