@@ -208,8 +208,7 @@ def fit(
         bad = descend(accelerator, loss_of, stepper, losses['loss'], means['loss'], bad)
         follow(average, stage, min(ema, (step+1)/(step+10)))
         log(step, means)
-        if (step+1) % save_every == 0 or step+1 == steps:
-            if accelerator.is_main_process: write(folder/'state.safetensors', run_state(stage, average, optimizer), dict(step=step+1))
+        if accelerator.is_main_process and ((step+1) % save_every == 0 or step+1 == steps): write(folder/'state.safetensors', run_state(stage, average, optimizer), dict(step=step+1))
     stage.load_state_dict(average)
     return stage.eval()
 
