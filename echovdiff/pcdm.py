@@ -229,16 +229,16 @@ def read(
     video:Tensor, # (t 1 h w) in [0,1]; any number of frames
     exposures:tuple[float,...]=(1.,), # gamma of each reading; the answer is their mean
 )->dict[str,Tensor]: # mask (t h w), area (t), posterior (t n), y (t 2), reps (t d)
-    "All that PCDM says of a video, in the precision of its weights; 512 frames at a time."
+    "All that PCDM says of a video, in the precision of its weights; 512 frames hear of each other, 96 at a time are convolved."
     if len(video) > 512:
         parts = [read(pcdm, part, exposures) for part in video.tensor_split(-(-len(video)//512))]
         return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
     dtype, total = next(pcdm.parameters()).dtype, []
     for gamma in exposures:
-        features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(32)))     # few at a time stay in the cache
+        features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(96)))
         raw = torch.cat(raw, 1)
         told, posterior = pcdm.tell(raw)
-        mask = torch.cat([pcdm.segment(*few).sigmoid() for few in zip(features, told.split(32, 1))], 1)
+        mask = torch.cat([pcdm.segment(*few).sigmoid() for few in zip(features, told.split(96, 1))], 1)
         total.append(dict(mask=mask, posterior=posterior, reps=pcdm.standardise(raw).float()))
     mean = {k: torch.stack([t[k][0] for t in total]).mean(0) for k in total[0]}
     return dict(mean, area=mean['mask'].sum((1, 2)), y=mean_point(mean['posterior']))
