@@ -107,16 +107,18 @@ def _check(
         if not ok: raise ValueError(f"a beat needs {expected}, got {got}")
     video, shape = beat.video, tuple(beat.video.shape)
     need(video.ndim == 4 and shape[1] == 1 and len(video), 'a video of shape (t c h w) with one gray channel and at least one frame', shape)
-    need(video.dtype == torch.float32 and video.min() >= 0 and video.max() <= 1, 'a float32 video with every intensity in [0,1]', f'{video.dtype} with values {video.min():.3g} to {video.max():.3g}')
+    least, most = (v.item() for v in video.aminmax())
+    need(video.dtype == torch.float32 and least >= 0 and most <= 1, 'a float32 video with every intensity in [0,1]', f'{video.dtype} with values {least:.3g} to {most:.3g}')
     size = parse_shape(video, 't _ h w')
     for name, axes in dict(mask='t h w', area='t', tau='t').items():
         value = getattr(beat, name)
         if value is not None: need(tuple(value.shape) == tuple(size[a] for a in axes.split()), f'{name} of shape ({axes}) to go with a video of shape {shape}', tuple(value.shape))
-    tau = beat.tau
-    need((tau >= 0).all() and (tau <= 1).all() and (tau.diff() > 0).all(), 'times tau that rise from frame to frame within [0,1]', f'{tau[0]:.3g} to {tau[-1]:.3g}')
+    ends = beat.tau[[0, -1]]
+    begin, end = ends.tolist()
+    need(0 <= begin and end <= 1 and (beat.tau.diff() > 0).all(), 'times tau that rise from frame to frame within [0,1]', f'{begin:.3g} to {end:.3g}')
     need(0 < beat.alpha < 1, 'alpha in (0,1)', beat.alpha)
     need(beat.part in PARTS, f'a part among {", ".join(PARTS)}', repr(beat.part))
-    (low, high), (first, last) = ([angle / math.pi for angle in angles] for angles in (PARTS[beat.part], beat.theta[[0, -1]].tolist()))
+    (low, high), (first, last) = ([angle / math.pi for angle in angles] for angles in (PARTS[beat.part], warp(ends, beat.alpha).tolist()))
     need(low - 1e-3 <= first and last <= high + 1e-3, f'phases from {low:g} to {high:g} pi in {beat.part}', f'{first:.2f} to {last:.2f} pi')
     for name in ('fps', 'heart_rate'): need(0 < getattr(beat, name) < math.inf, f'{name} above 0', getattr(beat, name))
     need(beat.ef is None or beat.ef <= 1, 'ef as a fraction, at most 1', beat.ef)
@@ -175,8 +177,8 @@ def frame_rate(
     part:str='whole', # as in `Beat`
 )->float: # frames per second
     "The rate at which a resampled beat lasts as long as it did. The last frame of a whole beat is followed by its first."
-    lasts = unwarp(torch.tensor(PARTS[part]), alpha).diff().item() * 60 / heart_rate
-    return (frames - (part != 'whole')) / lasts
+    share = dict(whole=1, systole=alpha, diastole=1 - alpha)[part]
+    return (frames - (part != 'whole')) * heart_rate / (60 * share)
 
 @patch
 def resample(

@@ -6,24 +6,30 @@
 __all__ = ['STEPS', 'SIGNAL', 'NOISE', 'solver', 'levels', 'diffusion_loss', 'sample', 'guided', 'keep', 'either']
 
 # %% ../nbs/30_diffusion.ipynb #072cc113
+import math
 from collections.abc import Callable
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
 # %% ../nbs/30_diffusion.ipynb #21daf4f3
 STEPS = 1000 # training steps of the diffusion
 
+def _signal()->Tensor: # (STEPS) s_k
+    c = ((torch.arange(STEPS+1, dtype=torch.float64)/STEPS+.008)/1.008*math.pi/2).cos().square()
+    lost = (1-c[1:]/c[:-1]).clamp(max=.999).float()   # in each step; float from here on, as in diffusers
+    return (1-lost).cumprod(0).sqrt()
+
+SIGNAL = _signal()
+NOISE = (1-SIGNAL.square()).sqrt()                # sigma_k
+
 def solver(
     **settings, # of diffusers' scheduler
-)->DPMSolverMultistepScheduler:
-    "DPM-Solver++(2M) from diffusers, on the cosine schedule with zero terminal signal."
+): # a DPMSolverMultistepScheduler
+    "DPM-Solver++(2M) from diffusers, on this schedule."
+    from diffusers import DPMSolverMultistepScheduler
     return DPMSolverMultistepScheduler(num_train_timesteps=STEPS, beta_schedule='squaredcos_cap_v2', prediction_type='v_prediction',
                                        timestep_spacing='trailing', **settings)
-
-SIGNAL = solver().alphas_cumprod.sqrt().float()   # s_k
-NOISE = (1-SIGNAL.square()).sqrt()                # sigma_k
 
 def levels(
     k:Tensor, # (b) diffusion steps

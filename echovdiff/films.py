@@ -169,9 +169,9 @@ class Beats:
     rows:list[dict] = field(default_factory=list)
     rejected:list[dict] = field(default_factory=list)
 
-def _resampled(recording, clip, mask, recipe, cycle): # one accepted cycle -> Beat and its line
+def _resampled(recording, clip, mask, area, recipe, cycle): # one accepted cycle -> Beat and its line
     source = recording.name or clip.source
-    beat = cut(clip.video, mask, mask.sum((1, 2)), clip.fps, cycle, recipe.frames, recipe.uniform, source, recording.patient)
+    beat = cut(clip.video, mask, area, clip.fps, cycle, recipe.frames, recipe.uniform, source, recording.patient)
     if recording.view == 'PSAX' or not np.isfinite(beat.ef): beat.ef = None          # area and length of a cross-section are no volume
     return beat, beat_row(beat, (cycle.ed, cycle.es, cycle.ed2), clip.fps, recording.split, recording.view, recording.ef)
 
@@ -182,9 +182,10 @@ def beats_of(
     recipe:Recipe=Recipe(),
 )->Beats:
     "Cut a film into its beats, and keep the reason of each that is not believed."
+    area = mask.sum((1, 2))
     if recording.half: cycles = [half_cycle(recording.ed, recording.es, clip.fps)]
-    else: cycles = find_cycles(mask.sum((1, 2)), clip.fps, recipe.rules)
-    good = [_resampled(recording, clip, mask, recipe, c) for c in cycles if c.reason is None]
+    else: cycles = find_cycles(area, clip.fps, recipe.rules)
+    good = [_resampled(recording, clip, mask, area, recipe, c) for c in cycles if c.reason is None]
     source = recording.name or clip.source
     rejected = [dict(source=source, ed=c.ed, es=c.es, ed2=c.ed2, reason=c.reason) for c in cycles if c.reason]
     film = dict(_film(recording, source, '' if cycles else 'shows no beat: the area of its ventricle has no valley'), frames=len(clip.video), fps=clip.fps,

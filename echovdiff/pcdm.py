@@ -145,12 +145,12 @@ class PCDM(Stage):
         raw:Tensor, # (b t d) pooled features
     )->tuple[Tensor,Tensor]: # (b t d) the same, told what the other frames show; (b t n) posterior of the phase
         "Frames hear of each other. More than training saw hear it in windows that fade into each other."
-        total, (b, t, d) = 0, raw.shape
-        for part in windows(t):
-            told = self.mixer(raw[:,part], line(part.stop-part.start, self.mixer.pairs, raw.device))
-            said = torch.cat([told.float(), self.phase(told).float().softmax(-1), told.new_ones(b, told.shape[1], 1).float()], -1)
-            fade = 1 - torch.linspace(-1, 1, told.shape[1]+2, device=raw.device)[1:-1,None].abs()
-            total = total + F.pad(said*fade, (0, 0, part.start, t-part.stop))
+        (b, t, d), parts = raw.shape, windows(raw.shape[1])
+        told = torch.cat([raw[:,part] for part in parts])                                        # all windows at once
+        told = self.mixer(told, line(told.shape[1], self.mixer.pairs, raw.device))
+        said = torch.cat([told.float(), self.phase(told).float().softmax(-1), torch.ones_like(told[...,:1], dtype=torch.float)], -1)
+        fade = 1 - torch.linspace(-1, 1, told.shape[1]+2, device=raw.device)[1:-1,None].abs()
+        total = sum(F.pad(one, (0, 0, part.start, t-part.stop)) for one, part in zip((said*fade).split(b), parts))
         told, posterior, weight = total.split([d, self.config.bins, 1], -1)
         return (told/weight).to(raw.dtype), posterior/weight
 
@@ -229,16 +229,16 @@ def read(
     video:Tensor, # (t 1 h w) in [0,1]; any number of frames
     exposures:tuple[float,...]=(1.,), # gamma of each reading; the answer is their mean
 )->dict[str,Tensor]: # mask (t h w), area (t), posterior (t n), y (t 2), reps (t d)
-    "All that PCDM says of a video, in the precision of its weights; 512 frames at a time."
+    "All that PCDM says of a video, in the precision of its weights; 512 frames hear of each other, 96 at a time are convolved."
     if len(video) > 512:
         parts = [read(pcdm, part, exposures) for part in video.tensor_split(-(-len(video)//512))]
         return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
     dtype, total = next(pcdm.parameters()).dtype, []
     for gamma in exposures:
-        features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(32)))     # few at a time stay in the cache
+        features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(96)))
         raw = torch.cat(raw, 1)
         told, posterior = pcdm.tell(raw)
-        mask = torch.cat([pcdm.segment(*few).sigmoid() for few in zip(features, told.split(32, 1))], 1)
+        mask = torch.cat([pcdm.segment(*few).sigmoid() for few in zip(features, told.split(96, 1))], 1)
         total.append(dict(mask=mask, posterior=posterior, reps=pcdm.standardise(raw).float()))
     mean = {k: torch.stack([t[k][0] for t in total]).mean(0) for k in total[0]}
     return dict(mean, area=mean['mask'].sum((1, 2)), y=mean_point(mean['posterior']))

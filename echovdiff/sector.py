@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEFAULT_FPS', 'MAX_FRAMES', 'MAX_PIXELS', 'LOOK', 'InputError', 'Clip', 'frame_at', 'gray', 'colourful',
            'largest_piece', 'fan_side', 'find_sector', 'square_around', 'crop_square', 'crop_sector', 'Raw',
-           'check_size', 'check_gray', 'check_corners', 'to_clip', 'as_clip']
+           'check_size', 'check_gray', 'check_corners', 'hull', 'to_clip', 'as_clip']
 
 # %% ../nbs/05_sector.ipynb #83aabe44
 import hashlib
@@ -175,6 +175,7 @@ class Raw(NamedTuple):
     shape:tuple[int,int] # height, width in px
     count:int=1 # frames that an undamaged file yields, at least
     fps:float|None=None # frames per second, if the file says
+    screen:bool=False # text may stand beside the fan, at any size: look for the fan
 
 def check_size(
     shape:tuple[int,int], # height, width in px
@@ -211,6 +212,15 @@ def check_corners(
     if corner > 40 or bright[s//4:3*s//4, s//4:3*s//4].max() < corner+10:
         raise InputError(f"{_WANTED}, but this {s} x {s} picture has no dark top corners around a bright middle; is it an echo?")
 
+# %% ../nbs/05_sector.ipynb #f6ac2231
+def hull(
+    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
+)->np.ndarray: # (h w) uint8, 1 in it
+    "The convex hull of the largest bright piece, and two pixels around it."
+    piece = largest_piece(np.where(colourful(bright), 0, gray(bright)))
+    if piece.any(): cv2.fillConvexPoly(piece, cv2.convexHull(_outline(piece)), 1)
+    return cv2.dilate(piece, np.ones((5,5), np.uint8))
+
 # %% ../nbs/05_sector.ipynb #29685b9b
 LOOK = 32 # frames in which the fan is looked for
 
@@ -219,7 +229,7 @@ def _check_whole(raw, decoded, of=MAX_FRAMES): # number of frames decoded, of at
         raise InputError(f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is truncated; copy it again")
 
 def _crops(raw, size): # crops (size size 3) of a film, at most one more than is allowed; the square they show
-    if raw.shape == (size,size): return list(islice(raw.frames, MAX_FRAMES+1)), None
+    if raw.shape == (size,size) and not raw.screen: return list(islice(raw.frames, MAX_FRAMES+1)), None
     head = list(islice(raw.frames, LOOK))
     _check_whole(raw, len(head), LOOK)                                    # half a frame has half a fan: say what is wrong with the file
     fan = find_sector(np.max(head, 0))
@@ -228,7 +238,8 @@ def _crops(raw, size): # crops (size size 3) of a film, at most one more than is
 def to_clip(
     raw:Raw, # the film
     source:str, # hash of its content
-    size:int=112, # side of the result, px; a film of just this size passes unchanged
+    size:int=112, # side of the result, px; a film of just this size, if it is no `screen`, stays in its place
+    clean:bool=False, # True: such a film passes unchanged; False: only the `hull` of its fan
 )->Clip:
     "Decode a film to its gray sector. InputError if it is too large, truncated, in colour, or no echo."
     check_size(raw.shape, raw.count)
@@ -236,7 +247,8 @@ def to_clip(
     check_size(raw.shape, len(crops))
     _check_whole(raw, len(crops))
     crops = np.stack(crops)
-    if raw.shape == (size,size): check_corners(crops)
+    if place is None: check_corners(crops)
+    if place is None and not clean: crops *= hull(crops.max(0))[...,None]
     check_gray(crops)
     known = len(crops) > 1 and raw.fps is not None and 1 <= raw.fps <= 1000
     video = torch.from_numpy(np.divide(gray(crops)[:,None], 255, dtype=np.float32))
@@ -259,4 +271,4 @@ def as_clip(
         if low < 0 or high > 1: raise InputError(f"expected floats in [0,1], got {low:.3g} to {high:.3g}; divide by the largest value")
         frames = np.round(frames*255).astype(np.uint8)
     source = hashlib.sha256(frames.tobytes()).hexdigest()[:12]
-    return to_clip(Raw(iter(frames), frames.shape[1:3], len(frames), fps), source, size)
+    return to_clip(Raw(iter(frames), frames.shape[1:3], len(frames), fps), source, size, clean=True)

@@ -300,7 +300,7 @@ def read_recording(
     recording:Recording,
 )->Clip: # at 112 x 112
     "The film of a recording, at the speed its set gives. InputError as from `decode`: a sentence that names nothing."
-    clip = (_decode_volume if recording.path.suffix == '.gz' else decode)(recording.path)
+    clip = _decode_volume(recording.path) if recording.path.suffix == '.gz' else decode(recording.path, clean=recording.name is not None)
     return replace(clip, fps=recording.fps, fps_known=True) if recording.fps else clip
 
 # %% ../nbs/61_sets.ipynb #5af73d92

@@ -49,7 +49,7 @@ def read_table(
     with open(path, newline='') as file: yield from csv.DictReader(file)
 
 # %% ../nbs/13_store.ipynb #914ac8b9
-_PIXELS = dict(compressors=ZstdCodec(level=1), dimension_names=('beat', 'channel', 'frame', 'y', 'x')) # of a part's array
+_PIXELS = dict(compressors=ZstdCodec(level=-1), dimension_names=('beat', 'channel', 'frame', 'y', 'x')) # of a part's array
 
 def pack(
     beat:Beat, # resampled, with its mask

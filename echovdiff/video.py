@@ -57,7 +57,7 @@ def open_dicom(
     if not ds.get('Rows') or not ds.get('Columns'):
         raise InputError("expected a picture, but this DICOM has no pixels (a report?); give the echo loop of the study")
     frames = (_dicom_rgb(frame, ds) for frame in iter_pixels(path))
-    return Raw(frames, (ds.Rows, ds.Columns), int(ds.get('NumberOfFrames') or 1), dicom_fps(ds))
+    return Raw(frames, (ds.Rows, ds.Columns), int(ds.get('NumberOfFrames') or 1), dicom_fps(ds), screen=True)
 
 # %% ../nbs/06_video.ipynb #3654c9b4
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8') # a damaged film gets our one sentence, not FFmpeg's remarks
@@ -115,11 +115,12 @@ def content_hash(
 def decode(
     path:str|Path, # DICOM, AVI, MP4, MOV, MKV, WebM, GIF, PNG or JPEG, known by its content
     size:int=112, # side of the result, px
+    clean:bool=False, # True: of a published set, so nothing but a fan can be in a film of that size, and it passes as it is
 )->Clip:
     "A cine loop or a still as its gray sector. InputError for anything else: one sentence that quotes neither name nor content."
     path = Path(path)
     try:
-        with warnings.catch_warnings(action='ignore'): return to_clip(opener(path)(path), content_hash(path), size)
+        with warnings.catch_warnings(action='ignore'): return to_clip(opener(path)(path), content_hash(path), size, clean)
     except InputError: raise
     except Exception as e: # decoders raise anything; their words may quote the file, so only the kind is kept
         raise InputError(f"cannot be decoded ({type(e).__name__}): it is truncated, encrypted or without pixels; export it again") from None

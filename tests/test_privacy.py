@@ -3,12 +3,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pydicom
+import torch
 from echovdiff.data import seeded
 from echovdiff.layout import Film, screen, write_dicom, write_loops
 from echovdiff.store import Store
-from echovdiff.video import decode
+from echovdiff.video import decode, write_video
 
 SECRETS = "Doe", "Jane", "MRN4711", "20260102", "Springfield", "1.2.840.4711"      # name, id, date, hospital, uid
 
@@ -61,3 +63,29 @@ def test_burnt_in_text_is_cut_away(tmp_path):
         clips.append(decode(path))
     assert (screens[0] != screens[1]).any()
     assert np.array_equal(clips[0].video, clips[1].video)
+
+
+def labelled(film: Film, words: str) -> np.ndarray:
+    "The film as it is, 112 x 112, with small words in both top corners, beside the fan: (t h w) uint8."
+    frames = film.video.copy()
+    for page in frames:
+        cv2.putText(page, words, (1, 9), cv2.FONT_HERSHEY_SIMPLEX, .3, 220, 1)
+        cv2.putText(page, words[:3], (92, 9), cv2.FONT_HERSHEY_SIMPLEX, .3, 220, 1)
+    return frames
+
+
+def test_burnt_in_text_is_cut_away_at_112(tmp_path):
+    "A film that has just the size of the clips is cut to its fan, too: a DICOM to the fitted fan, another file to its hull."
+    film = Film.from_phantom(seeded(68, 10), name="film", seconds=1.)
+    named, bare = labelled(film, "DOE"), labelled(film, "")
+    letters = (named != bare).any(0)
+    assert named.shape[1:] == (112, 112) and letters.sum() > 60
+    clips = []
+    for frames in (named, bare):
+        dicom, gif = tmp_path / f"{len(clips)}.dcm", tmp_path / f"{len(clips)}.gif"
+        write_dicom(np.repeat(frames[..., None], 3, -1), dicom, film.fps)
+        write_video(torch.from_numpy(frames[:, None]).float() / 255, gif, film.fps, scale=1)
+        clips.append((decode(dicom).video, decode(gif).video))
+    (dicom, gif), (bare_dicom, bare_gif) = clips
+    assert torch.equal(dicom, bare_dicom) and dicom.max() > .5
+    assert torch.equal(gif, bare_gif) and not gif[:, 0, letters].any() and gif.max() > .5

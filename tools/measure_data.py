@@ -36,6 +36,7 @@ from echovdiff.sector import Clip
 from echovdiff.sets import Recording
 from echovdiff.store import Store, beat_row, finish, pack, write_part
 from echovdiff.train import write_json
+from echovdiff.video import decode as decode_film
 from echovdiff.video import read_clip
 
 OUT = Path(__file__).parents[1] / "nbs/measured/data.json"
@@ -61,7 +62,7 @@ def decode(work: Path) -> dict:
     "Milliseconds a video, interleaved, on one core; ours includes every check and the conversion to float."
     practice_set(work / "set", 16)
     films = sorted((work / "set/Videos").glob("*.avi"))
-    ways = dict(ours=lambda p: read_clip(p).video, echonet_loop=lambda p: echonet_loop(str(p)),
+    ways = dict(ours=lambda p: decode_film(p, clean=True).video, echonet_loop=lambda p: echonet_loop(str(p)),
                 echonet_loop_as_float=lambda p: echonet_loop(str(p)).astype(np.float32))
     times = {name: [] for name in ways}
     for _ in range(8):
