@@ -17,7 +17,7 @@ from .films import isolated
 from .prepare import some
 from .pretrained import KINDS, load
 from .sector import InputError
-from .sets import list_recordings, read_recording
+from .sets import list_recordings, loose_files, read_recording
 from .store import Store, part_folder, read_table
 from .video import content_hash, decode, opener
 
@@ -65,7 +65,7 @@ def _unreadable(recordings, names): # Finding of each that cannot be decoded
         if isinstance(told, InputError): yield bad(f"{r.name or (r.path.name if names else f'film {i}')}: {told}")
 
 def _others(source, names): # Finding of each file below a folder of loops that is no film
-    for path in sorted(p for p in source.rglob('*') if p.is_file() and not p.name.startswith('.')):
+    for path in loose_files(source):
         try: opener(path)
         except InputError as error: yield note(f"{path.relative_to(source) if names else f'file {content_hash(path)}'}: {error}")
 

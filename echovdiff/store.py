@@ -9,8 +9,9 @@ __all__ = ['VERSION', 'BEATS', 'FILMS', 'REJECTED', 'TABLES', 'write_table', 're
 # %% ../nbs/13_store.ipynb #0742f129
 import csv
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +32,15 @@ TABLES = dict(beats=BEATS, films=FILMS, rejected=REJECTED)
 
 def write_table(
     path:Path,
-    columns:tuple[str,...],
-    rows:list[dict], # a value for each column; None is an empty cell
+    columns:Iterable[str], # their names, two or more
+    rows:Iterable[Iterable], # a value for each column; None is an empty cell
 )->None:
     "A CSV file; numbers with six digits, so that the same beats give the same bytes."
     cell = lambda v: '' if v is None else f'{v:.6g}' if isinstance(v, float) else v
     with whole_file(path) as part, open(part, 'w', newline='') as file:
         table = csv.writer(file, lineterminator='\n')
         table.writerow(columns)
-        table.writerows([cell(row[c]) for c in columns] for row in rows)
+        table.writerows(map(cell, row) for row in rows)
 
 def read_table(
     path:Path,
@@ -66,7 +67,7 @@ def write_part(
     if len(pixels) != len(tables['beats']): raise ValueError(f"expected a line for each of {len(pixels)} beats, got {len(tables['beats'])}")
     with whole_folder(part_folder(store, number)) as part:
         if pixels: zarr.create_array(part/'pixels', data=np.stack(pixels), chunks=(1, *pixels[0].shape), shards=(len(pixels), *pixels[0].shape), **_PIXELS)
-        for name, columns in TABLES.items(): write_table(part/f'{name}.csv', columns, tables[name])
+        for name, columns in TABLES.items(): write_table(part/f'{name}.csv', columns, map(itemgetter(*columns), tables[name]))
 
 def part_folder(
     store:Path,

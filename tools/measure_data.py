@@ -1,13 +1,12 @@
 """Measure the way from files to beats: decoding, cycle cutting, prepare, random reads, kills, corrupt files.
 
-    python tools/measure_data.py [decode cycles prepare read kill corrupt]      # all of them: about 25 minutes on two cores
+    python tools/measure_data.py [decode screens cycles prepare read kill corrupt]      # all of them: about 25 minutes on two cores
 
 Everything happens on made hearts, in a temporary folder. Results go into nbs/measured/data.json, which the notebooks print.
 """
 import argparse
 import contextlib
 import json
-import math
 import os
 import random
 import shutil
@@ -29,11 +28,12 @@ from PIL import Image
 
 from echovdiff.cycles import find_cycles
 from echovdiff.data import seeded
-from echovdiff.films import at_rate, segmenter_of
+from echovdiff.films import Recipe, at_rate, read_films, segmenter_of
 from echovdiff.heart import Heart
 from echovdiff.layout import Film, screen, write_dicom, write_echonet, write_loops
 from echovdiff.phantom import cine, phantom
 from echovdiff.sector import Clip
+from echovdiff.sets import Recording
 from echovdiff.store import Store, beat_row, finish, pack, write_part
 from echovdiff.train import write_json
 from echovdiff.video import decode as decode_film
@@ -71,6 +71,16 @@ def decode(work: Path) -> dict:
                 start = time.process_time(); way(path); times[name].append(time.process_time() - start)
     return dict(n=len(times["ours"]), frames=175, **{f"{k}_ms": round(1e3 * float(np.median(v)), 2) for k, v in times.items()},
                 ours_videos_per_second=round(1 / float(np.median(times["ours"])), 1))
+
+
+def screens(work: Path) -> dict:
+    "Seconds of one core to decode a scanner's screen, 800 x 600 in an uncompressed DICOM, 175 frames: what comes on top of a film of 112 x 112."
+    film, times = Film.from_phantom(seeded(6700, 0), name="screen", seconds=3.5, size=210), []
+    wide = np.stack([cv2.resize(f, (800, 600)) for f in screen(film)])
+    write_dicom(wide, work / "screen.dcm", film.fps)
+    for _ in range(5):
+        begin = time.process_time(); read_clip(work / "screen.dcm"); times.append(time.process_time() - begin)
+    return dict(n=len(times), frames=len(wide), width=800, height=600, decode_seconds=round(float(np.median(times)), 2))
 
 
 def long_film(i: int) -> dict:
@@ -146,13 +156,9 @@ def prepare(work: Path) -> dict:
     practice_set(work / "small", small); practice_set(work / "large", large)
     (s, s_mb), (l, l_mb) = timed(work / "small", work / "a"), timed(work / "large", work / "b")
     store = Store(work / "b")
-    film = Film.from_phantom(seeded(6700, 0), name="screen", seconds=3.5, size=210)
-    wide = np.stack([cv2.resize(f, (800, 600)) for f in screen(film)])
-    write_dicom(wide, work / "screen.dcm", film.fps)
-    begin = time.process_time(); read_clip(work / "screen.dcm"); decoding = time.process_time() - begin
     size = sum(f.stat().st_size for f in (work / "b").rglob("*") if f.is_file())
     return dict(films=large, frames=175, workers=2, videos_per_second=round(large / l, 2), videos_per_second_without_start=round((large - small) / (l - s), 2),
-                core_seconds_per_film=round(2 * l / large, 3), screen_decode_seconds=round(decoding, 2), peak_mb_small=s_mb, peak_mb=l_mb, beats=len(store), beats_per_film=round(len(store) / large, 2), bytes_per_beat=round(size / len(store)))
+                core_seconds_per_film=round(2 * l / large, 3), peak_mb_small=s_mb, peak_mb=l_mb, beats=len(store), beats_per_film=round(len(store) / large, 2), bytes_per_beat=round(size / len(store)))
 
 
 def read(work: Path, beats: int = 20_000) -> dict:
@@ -207,6 +213,14 @@ def spoil_file(good: bytes, how: int, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+def longest(paths: list[Path]) -> float:
+    "Seconds that the slowest of some files holds up `prepare`, each read by itself, on the clock."
+    times, recipe = [], Recipe()
+    for path in paths:
+        start = time.perf_counter(); list(read_films([Recording(path, None, "p", "train")], recipe)); times.append(time.perf_counter() - start)
+    return round(max(times), 2)
+
+
 def corrupt(work: Path, n: int = 200) -> dict:
     "Two hundred broken files of every kind among good ones."
     films = [Film.from_phantom(seeded(6600, i), name=f"f{i}", seconds=2.) for i in range(8)]
@@ -228,12 +242,14 @@ def corrupt(work: Path, n: int = 200) -> dict:
     facts = json.loads((work / "store/summary.json").read_text())
     problems = sum(facts["problems"].values())
     good_beats = len({r["source"] for r in Store(work / "store").rows()})
-    return dict(broken=n, good=len(good), films_listed=len(lines), faults=facts["faults"], films_with_a_problem=problems, films_with_beats=good_beats, seconds=round(seconds, 1), peak_mb=mb,
-                problems=facts["problems"])
+    segmenter_of("pcdm")(None, read_clip(good[0]))                           # the weights are loaded once, for whatever film comes first
+    slowest = longest(sorted((work / "set/broken").iterdir()))
+    return dict(broken=n, good=len(good), films_listed=len(lines), faults=facts["faults"], films_with_a_problem=problems, films_with_beats=good_beats, seconds=round(seconds, 1), longest_seconds=slowest,
+                peak_mb=mb, problems=facts["problems"])
 
 
 def main():
-    names = dict(decode=decode, cycles=cycles, prepare=prepare, read=read, kill=kill, corrupt=corrupt)
+    names = dict(decode=decode, screens=screens, cycles=cycles, prepare=prepare, read=read, kill=kill, corrupt=corrupt)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=list(names))
     torch.set_num_threads(1)
