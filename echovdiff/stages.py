@@ -28,7 +28,7 @@ from .data import Pool, augment, placement, read_loop, seeded, whole_folder
 from .heart import Heart
 from .lvdm import LVDM, LVDMConfig
 from .motion import Motion, MotionConfig, measured_field, replaced, true_field
-from .pcdm import PCDM, PCDMConfig, pcdm_batch
+from .pcdm import PCDM, PCDMConfig, clip_batch, pcdm_batch
 from .phase import phase_grid
 from .store import StorePool, open_pool
 from .train import Stage, fast_precision, fit, read_log, write_json
@@ -52,20 +52,21 @@ def describe(
     i:list[int], # numbers of the entries
     seed:int, # with the number, all that an entry depends on
     frames:int=32, # frames a beat
-)->dict[str,Tensor]: # z (b t c h w) half, reps (b t d), fields (b t 2 h w) half, theta (b t), ef (b), alpha (b), heart_rate (b)
+)->dict[str,Tensor]: # z (b t c h w) half, reps (b t d), area (b t) px², fields (b t 2 h w) half, theta (b t), ef (b), alpha (b), heart_rate (b)
     "Latents, representations and motion of augmented whole beats."
     torch.set_num_threads(1)
-    pool, theta, video, fields = open_pool(folder), [], [], []
+    pool, theta, video, area, fields = open_pool(folder), [], [], [], []
     for j in i:
         g, k = seeded(seed, j), j % len(pool)
         theta.append(phase_grid(frames) + 2*torch.pi/frames*torch.rand(1, generator=g))
         loop, mask = (read_loop(images, theta[-1])[None]/255 for images in pool.images(k))
         affine = placement(1, g)
-        video.append(augment(loop[:,:,None], mask, g, affine)[0])
+        film, shape = augment(loop[:,:,None], mask, g, affine)
+        video.append(film); area.append(shape[0].sum((1, 2)))
         fields.append(entry_field(pool, k, theta[-1], affine[0]))
     video, k = torch.cat(video), torch.tensor(i) % len(pool)
     with torch.no_grad(): z, reps = codec.encode(video).half(), pcdm.represent(video)
-    return dict(z=z, reps=reps, fields=torch.stack(fields).half(), theta=torch.stack(theta), ef=pool.ef[k], alpha=pool.alpha[k], heart_rate=pool.heart_rate[k])
+    return dict(z=z, reps=reps, area=torch.stack(area), fields=torch.stack(fields).half(), theta=torch.stack(theta), ef=pool.ef[k], alpha=pool.alpha[k], heart_rate=pool.heart_rate[k])
 
 class Features:
     "Latents, representations and motion of many beats, on disk."
@@ -147,9 +148,9 @@ class Plan:
     lvdm: LVDMConfig = field(default_factory=LVDMConfig)
     beats: int = 5000                      # phantoms in the pool
     entries: int = 5000                    # augmented beats in the features
-    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=6000, codec=1500, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
-    rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, codec=2e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
-    sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
+    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=6000, codec=1500, heads=6000, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
+    rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, codec=2e-3, heads=1e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
+    sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(pcdm=(48, 1), heads=(48, 32), vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
     seed: int = 0
     workers: int = 2                       # processes that render and describe
     precision: str = field(default_factory=fast_precision) # 'no' or 'bf16'
@@ -162,11 +163,11 @@ class Plan:
     def tiny(cls):
         backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
         return cls('phantom', PCDMConfig.tiny(), CodecConfig.tiny(), replace(VRDMConfig.tiny(), reps=16), MotionConfig.tiny(), replace(LVDMConfig.tiny(), backbone=backbone, reps=16), 4, 6,
-                   dict.fromkeys(('pcdm', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
+                   dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(pcdm=(12, 1), heads=(4, 32), vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
 
     def order(self)->list[str]:
         "The stages in the order in which they learn; the backbone on its own only if it is to be frozen."
-        return ['pcdm', 'codec', 'vrdm', 'motion', *(['backbone'] if self.lvdm.frozen else []), 'lvdm']
+        return ['pcdm', 'codec', 'heads', 'vrdm', 'motion', *(['backbone'] if self.lvdm.frozen else []), 'lvdm']
 
 # %% ../nbs/43_stages.ipynb #a84e4377
 def commit()->str:
@@ -208,12 +209,16 @@ def ingredients(
 )->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # the untrained stage and its batches
     "A fresh stage and the batches that it learns from."
     pool = beats_of(run, plan)
-    if name == 'pcdm': return fresh(PCDM, plan.pcdm, plan.seed), partial(pcdm_batch, pool, plan.seed)
+    if name == 'pcdm': return fresh(PCDM, plan.pcdm, plan.seed), partial(pcdm_batch, pool, plan.sizes[name][0], plan.seed)
     if name == 'codec':
         batches = partial(codec_batch, pool, plan.seed)
         return fresh(Codec, plan.codec, plan.seed).calibrate(batches(0)['video'].flatten(0, 1)), batches
     place = run/'features'
     features = Features(place) if place.exists() else Features.build(place, pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed, plan.workers)
+    if name == 'heads':
+        pcdm = trained(PCDM, run)
+        for part in (pcdm.encoder, pcdm.decoder, pcdm.pool, pcdm.alone, pcdm.size): part.requires_grad_(False)
+        return pcdm, partial(clip_batch, features.arrays, plan.sizes[name][0], plan.seed)
     if name == 'motion':
         batches = partial(motion_batch, features, *plan.sizes[name], plan.seed)
         return fresh(Motion, plan.motion, plan.seed).learn_basis(torch.cat([batches(10**6+i)['fields'].flatten(0, 1) for i in range(8)])), batches
@@ -233,7 +238,7 @@ def calibrated(
     clips:int=256, # augmented frames to measure on
 )->PCDM:
     "Standardise a freshly trained encoder's representations over the pool."
-    frames = [pcdm_batch(pool, -1 % 2**32, step)['video'].flatten(0, 1)[:,None] for step in range(max(1, clips//48))]
+    frames = [pcdm_batch(pool, 48, -1 % 2**32, step)['video'].flatten(0, 1)[:,None] for step in range(max(1, clips//48))]
     with torch.no_grad(): return pcdm.calibrate(torch.cat([pcdm.represent(f)[:,0] for f in frames]))
 
 def provenance(
@@ -242,11 +247,12 @@ def provenance(
 )->dict: # ready for JSON
     "Where weights come from."
     log = read_log(run/name)
-    return dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=beats_of(run, plan).info, commit=commit(), torch=torch.__version__,
-                echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
+    facts = dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=beats_of(run, plan).info, commit=commit(), torch=torch.__version__,
+                 echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
+    return facts if name != 'heads' else json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance'] | dict(heads=facts)
 
 def train(
-    name:str, # 'pcdm', 'codec', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
+    name:str, # 'pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
     run:str|Path, # the run's folder
     plan:Plan=Plan(),
     resume:bool=False, # continue where a killed run stopped; stages that are finished are skipped
@@ -260,6 +266,6 @@ def train(
         fit(stage, batches, plan.steps[stage_name], run/stage_name, plan.rates[stage_name], plan.seed, resume=resume, precision=plan.precision)
         if stage_name == 'pcdm': calibrated(stage, beats_of(run, plan))
         facts = provenance(stage_name, run, plan)
-        stage.save(run/'weights'/stage_name, facts, half=True)
+        stage.save(run/'weights'/('pcdm' if stage_name == 'heads' else stage_name), facts, half=True)
         write_json(run/stage_name/'done.json', facts)
         write_json(run/'plan.json', asdict(plan))
