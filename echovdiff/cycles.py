@@ -43,8 +43,8 @@ def period(
     area:Tensor, # (t) LV area in px^2
     fps:float, # frames per second
 )->float|None: # seconds per beat, or None if nothing repeats
-    "The time after which the area curve repeats itself, by autocorrelation."
-    a = smooth(area, fps)
+    "The time after which the area curve repeats itself, by autocorrelation; lone misread frames, which would drown a weak beat, are left out."
+    a = smooth(torch.from_numpy(median_filter(torch.as_tensor(area).detach().cpu().double().numpy(), 3, mode='nearest')), fps)
     x, n = detrend(a), len(a)
     match = np.correlate(x, x, 'full')[n - 1:] / np.arange(n, 0, -1)
     lags = find_peaks(match[:int(.75 * n)], height=.3 * match[0])[0] if match[0] > (1e-6 * abs(a).max())**2 else np.array([])   # not what rounding leaves

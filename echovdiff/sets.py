@@ -205,9 +205,7 @@ def _patient_id(path): # of a DICOM file; '' if there is none. Never to be store
     return ''
 
 # %% ../nbs/61_sets.ipynb #86d93d3b
-def loose_files(
-    source:Path, # a folder
-)->list[Path]: # in their order
+def loose_files(source:Path)->list[Path]: # of a folder, in the order of their paths
     "Every file that somebody put there on purpose, at any depth: none that is hidden, and no DICOMDIR."
     seen = (p for p in source.rglob('*') if not any(part.startswith('.') for part in p.relative_to(source).parts))
     return sorted(p for p in seen if p.is_file() and p.name != 'DICOMDIR')
