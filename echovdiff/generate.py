@@ -159,7 +159,7 @@ def generate(
     fields = stages.motion.fields(reps, theta)
     if ef is not None: fields = contract(stages.pcdm, prompt.frame, fields, at, ef)
     here, codec = read_loop(fields[0], at), stages.codec
-    ground = carried(codec.encode(prompt.frame[None]), here, fields)
+    ground = carried(codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.fold)
     z = stages.lvdm.sample(script(reps, theta, ground, at), seeded(seed, 3), steps, (1., guidance), tell('LVDM', steps))
     change = fan(prompt.frame)*(codec.decode(z)-codec.decode(ground))
     fields, change = (read_loop(x[0], shown[0]) for x in (fields, change))

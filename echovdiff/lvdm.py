@@ -12,7 +12,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from .backbone import Backbone, BackboneConfig
+from .backbone import Backbone, BackboneConfig, UNet3D, UNet3DConfig, build
 from .data import Chance
 from .diffusion import diffusion_loss, either, guided, keep, sample
 from .layers import Attention, ring
@@ -24,7 +24,7 @@ from .train import Stage
 @dataclass(frozen=True)
 class LVDMConfig:
     "What is injected, and into what."
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    backbone: BackboneConfig|UNet3DConfig = field(default_factory=BackboneConfig)
     reps: int = 128            # width of a representation
     tokens: int = 4            # content tokens made of one representation
     harmonics: int = 4         # multiples of θ in a phase token
@@ -34,14 +34,26 @@ class LVDMConfig:
     frozen: bool = False       # train Ψ only, as the paper does with its pre-trained network
     forget: float = .1         # how often training forgets a condition
     jitter: float = .15        # noise on R in training: stage 2 is not perfect either
+    fold: int = 2              # places of a picture that a latent holds as channels, each way; 1 for a borrowed codec
 
     def __post_init__(self):
-        if isinstance(self.backbone, dict): object.__setattr__(self, 'backbone', BackboneConfig(**self.backbone))
+        b = self.backbone
+        if isinstance(b, dict): object.__setattr__(self, 'backbone', (UNet3DConfig if 'folder' in b else BackboneConfig)(**b))
+        if isinstance(self.backbone, UNet3DConfig) and not self.frozen: raise ValueError('a borrowed backbone stays as it is: expected frozen=True, got False')
 
     @classmethod
     def tiny(cls): return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
     @classmethod
     def paper(cls): return cls(prompt=False, lean=1., frozen=True, jitter=0.)
+    @classmethod
+    def borrowing(cls, unet:str, side:int=14):
+        "The paper's, into a text-to-video U-Net of yours and the latents of its own codec."
+        return replace(cls.paper(), backbone=UNet3DConfig.borrowing(unet, side), fold=1)
+
+    @property
+    def pretrains(self)->bool:
+        "Whether the backbone learns first, on its own: one that stays frozen and is ours."
+        return self.frozen and isinstance(self.backbone, BackboneConfig)
 
 # %% ../nbs/42_lvdm.ipynb #2bf38c06
 @dataclass
@@ -71,13 +83,14 @@ def script(
 
 # %% ../nbs/42_lvdm.ipynb #9464b02f
 def carried(
-    z:Tensor, # (b c h w) latent of the prompt, c = 4
+    z:Tensor, # (b c h w) latent of the prompt
     at_prompt:Tensor, # (b 2 h w) field at its phase
     fields:Tensor, # (b t 2 h w) fields of the frames
+    fold:int=2, # of `LVDMConfig`
 )->Tensor: # (b t c h w)
     "The prompt's latent, moved to each frame."
-    moved = carry(nn.functional.pixel_shuffle(z, 2), at_prompt, fields)
-    return nn.functional.pixel_unshuffle(moved.flatten(0, 1), 2).unflatten(0, moved.shape[:2])
+    moved = carry(nn.functional.pixel_shuffle(z, fold), at_prompt, fields)
+    return nn.functional.pixel_unshuffle(moved.flatten(0, 1), fold).unflatten(0, moved.shape[:2])
 
 # %% ../nbs/42_lvdm.ipynb #111acce0
 def silent(
@@ -89,53 +102,57 @@ def silent(
 
 class ContentSeat(nn.Module):
     "Spatial cross-attention: the places of a frame look at that frame's representation."
-    def __init__(self, dim:int, heads:int):
+    def __init__(self, dim:int, heads:int, width:int):
         super().__init__()
-        self.norm, self.attention = nn.LayerNorm(dim), silent(Attention(dim, heads))
+        self.norm, self.attention = nn.LayerNorm(dim), silent(Attention(dim, heads, width))
 
     def forward(self,
         x:Tensor, # ((b t) n d)
-        told:dict[str,Tensor], # 'content' ((b t) m d)
+        told:dict[str,Tensor], # 'content' ((b t) m width)
     )->Tensor: # ((b t) n d)
         return self.attention(self.norm(x), told['content'])
 
 # %% ../nbs/42_lvdm.ipynb #d2367b5a
 class MotionSeat(nn.Module):
     "Temporal cross-attention: along time, every place looks at the phases of the beat."
-    def __init__(self, dim:int, heads:int):
+    def __init__(self, dim:int, heads:int, width:int):
         super().__init__()
-        self.norm, self.attention = nn.LayerNorm(dim), silent(Attention(dim, heads))
+        self.norm, self.attention = nn.LayerNorm(dim), silent(Attention(dim, heads, width))
 
     def forward(self,
         x:Tensor, # ((b n) t d)
-        told:dict[str,Tensor], # 'motion' (b t d)
+        told:dict[str,Tensor], # 'motion' (b t width)
     )->Tensor: # ((b n) t d)
         n, t = len(x)//len(told['motion']), x.shape[1]
         at = ring(phase_grid(t).to(x), x.shape[-1]//self.attention.heads//2)
         return self.attention(self.norm(x), repeat(told['motion'], 'b t d -> (b n) t d', n=n), at)
 
 def inject(
-    backbone:Backbone,
-)->nn.ModuleList: # the new modules
+    backbone:Backbone|UNet3D,
+)->list[nn.Module]: # the new modules
     "Fill the seats of every block."
-    dim, heads = backbone.config.dim, backbone.config.heads
-    for block in backbone.blocks: block.content, block.motion = ContentSeat(dim, heads), MotionSeat(dim, heads)
-    return nn.ModuleList([m for block in backbone.blocks for m in (block.content, block.motion)])
+    kinds = dict(content=ContentSeat, motion=MotionSeat)
+    for block in backbone.blocks:
+        for name in block.seats: setattr(block, name, kinds[name](block.dim, block.heads, backbone.width))
+    return [getattr(block, name) for block in backbone.blocks for name in block.seats]
 
 # %% ../nbs/42_lvdm.ipynb #4c76941a
 class LVDM(Stage):
     "Video latent diffusion with content injected into space and motion into time (EchoVDiff, stage 3)."
     Config = LVDMConfig
 
-    def __init__(self, config:LVDMConfig=LVDMConfig()):
+    def __init__(self,
+        config:LVDMConfig=LVDMConfig(),
+        backbone:Backbone|UNet3D|None=None, # without seats taken; None: as the config says
+    ):
         super().__init__()
-        self.config, c, d = config, config, config.backbone.dim
-        self.backbone = Backbone(c.backbone)
+        self.config, c, self.backbone = config, config, backbone or build(config.backbone)
+        d = self.backbone.width
         if c.frozen: self.backbone.requires_grad_(False)
         inject(self.backbone)
         self.content, self.motion = nn.Linear(c.reps, c.tokens*d), nn.Linear(6*c.harmonics, d)
         self.no_content, self.no_motion = nn.Parameter(torch.randn(c.tokens, d)*.02), nn.Parameter(torch.randn(d)*.02)
-        self.beside = nn.Linear(c.backbone.latent*c.backbone.patch**2, d) if c.prompt else None
+        self.beside = self.backbone.doorway() if c.prompt else None
         if c.prompt: nn.init.zeros_(self.beside.weight); nn.init.zeros_(self.beside.bias)
 
     def told(self,
@@ -173,7 +190,7 @@ class LVDM(Stage):
         i, at = (t*chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
         reps = reps + self.config.jitter*chance.normal(*reps.shape, device=z.device)
         on = [keep(b, self.config.forget, chance, z.device) for _ in range(3)]
-        prompt = z[at,i][:,None].expand_as(z) if 'fields' not in batch else carried(z[at,i], batch['fields'][at,i], batch['fields'])
+        prompt = z[at,i][:,None].expand_as(z) if 'fields' not in batch else carried(z[at,i], batch['fields'][at,i], batch['fields'], self.config.fold)
         s = Script(reps, theta, prompt, theta[at,i], *on)
         ground, gap = self.ground(s)
         return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), (z-ground)/gap, chance, self.config.lean))

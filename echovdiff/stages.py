@@ -166,8 +166,8 @@ class Plan:
                    dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(pcdm=(12, 1), heads=(4, 32), vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
 
     def order(self)->list[str]:
-        "The stages in the order in which they learn; the backbone on its own only if it is to be frozen."
-        return ['pcdm', 'codec', 'heads', 'vrdm', 'motion', *(['backbone'] if self.lvdm.frozen else []), 'lvdm']
+        "The stages in the order in which they learn; the backbone on its own only if it is ours and then frozen."
+        return ['pcdm', 'codec', 'heads', 'vrdm', 'motion', *(['backbone'] if self.lvdm.pretrains else []), 'lvdm']
 
 # %% ../nbs/43_stages.ipynb #a84e4377
 def commit()->str:
@@ -224,7 +224,7 @@ def ingredients(
         return fresh(Motion, plan.motion, plan.seed).learn_basis(torch.cat([batches(10**6+i)['fields'].flatten(0, 1) for i in range(8)])), batches
     kind, config = dict(vrdm=(VRDM, plan.vrdm), backbone=(Backbone, plan.lvdm.backbone), lvdm=(LVDM, plan.lvdm))[name]
     stage = fresh(kind, config, plan.seed)
-    if name == 'lvdm' and plan.lvdm.frozen: stage.backbone.load_state_dict(trained(Backbone, run).state_dict(), strict=False)
+    if name == 'lvdm' and plan.lvdm.pretrains: stage.backbone.load_state_dict(trained(Backbone, run).state_dict(), strict=False)
     batches = partial(feature_batch, features, *plan.sizes[name], plan.seed)
     if name == 'lvdm' and plan.lvdm.prompt:
         motion = trained(Motion, run)
@@ -246,8 +246,9 @@ def provenance(
     run:Path, plan:Plan,
 )->dict: # ready for JSON
     "Where weights come from."
-    log = read_log(run/name)
-    facts = dict(steps=plan.steps[name], seed=plan.seed, precision=plan.precision, data=beats_of(run, plan).info, commit=commit(), torch=torch.__version__,
+    learnt = (run/name/'log.jsonl').exists()                                    # a borrowed codec has nothing to learn
+    log = read_log(run/name) if learnt else {}
+    facts = dict(steps=plan.steps[name] if learnt else 0, seed=plan.seed, precision=plan.precision, data=beats_of(run, plan).info, commit=commit(), torch=torch.__version__,
                  echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
     return facts if name != 'heads' else json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance'] | dict(heads=facts)
 
@@ -263,7 +264,8 @@ def train(
     for stage_name in plan.order() if name == 'all' else [name]:
         if resume and (run/stage_name/'done.json').exists(): continue
         stage, batches = ingredients(stage_name, run, plan)
-        fit(stage, batches, plan.steps[stage_name], run/stage_name, plan.rates[stage_name], plan.seed, resume=resume, precision=plan.precision)
+        if any(p.requires_grad for p in stage.parameters()):
+            fit(stage, batches, plan.steps[stage_name], run/stage_name, plan.rates[stage_name], plan.seed, resume=resume, precision=plan.precision)
         if stage_name == 'pcdm': calibrated(stage, beats_of(run, plan))
         facts = provenance(stage_name, run, plan)
         stage.save(run/'weights'/('pcdm' if stage_name == 'heads' else stage_name), facts, half=True)
