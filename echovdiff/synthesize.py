@@ -6,7 +6,7 @@
 __all__ = ['FACTS', 'SENTENCE', 'UNITS', 'LICENCE', 'Order', 'Source', 'made_heart', 'source_of', 'play', 'film_of', 'draw',
            'part_of', 'make_part', 'join', 'summary', 'one_thread', 'is_finished', 'synthesize']
 
-# %% ../nbs/67_synthesize.ipynb #d13245bf
+# %% ../nbs/67_synthesize.ipynb #579ced68
 import json
 import math
 import os
@@ -38,7 +38,7 @@ from .sets import split_of
 from .store import Store
 from .train import write_json
 
-# %% ../nbs/67_synthesize.ipynb #55c16994
+# %% ../nbs/67_synthesize.ipynb #3af8f249
 @dataclass(frozen=True)
 class Order:
     "What set is wanted. ValueError where that makes no sense."
@@ -56,7 +56,7 @@ class Order:
         if self.n < 1: raise ValueError(f'expected one film or more, got n = {self.n}')
         if not (.5 <= self.seconds <= 60 and 5 <= self.fps <= 200): raise ValueError(f'expected .5 to 60 seconds at 5 to 200 frames per second, got {self.seconds:g} s at {self.fps:g}')
 
-# %% ../nbs/67_synthesize.ipynb #0ceb73be
+# %% ../nbs/67_synthesize.ipynb #8c36ee99
 @dataclass(frozen=True)
 class Source:
     "Beats to take prompts from."
@@ -83,7 +83,7 @@ def source_of(
         return store[number], split, number
     return Source(dict(kind='store', beats=len(usable)) | {k: store.about.get(k) for k in ('format', 'listing', 'segmenter', 'weights')}, take)
 
-# %% ../nbs/67_synthesize.ipynb #898c6cf3
+# %% ../nbs/67_synthesize.ipynb #e2ad1c27
 def play(
     beat:Beat, # at equal steps of phase, ED first
     start:float, # where in the beat the film starts, in [0,1)
@@ -94,7 +94,7 @@ def play(
     theta = warp((start + torch.arange(count)/(fps*beat.seconds)) % 1, beat.alpha).to(beat.video.device)
     return read_loop(beat.video, theta), read_loop(beat.mask, theta)
 
-# %% ../nbs/67_synthesize.ipynb #acf4ff86
+# %% ../nbs/67_synthesize.ipynb #d7b4aa64
 def film_of(
     beat:Beat, # generated, with its mask
     order:Order,
@@ -109,7 +109,7 @@ def film_of(
     ef = float(ef_area_length(mask[ed], mask[es]))
     return Film((video[:,0]*255).round().byte().cpu().numpy(), (mask > .5).cpu().numpy(), order.fps, ed, es, ef, name, split=split)
 
-# %% ../nbs/67_synthesize.ipynb #d788de0a
+# %% ../nbs/67_synthesize.ipynb #e5177373
 FACTS = 'FileName EFAsked EFMeasured Alpha HeartRate PromptBeat PromptPhase' # synthetic.csv: EF in percent, phase in degrees
 
 def draw(
@@ -131,7 +131,7 @@ def draw(
     degrees = math.degrees(prompt.theta)
     return film, [name, *(round(v, 3) for v in (100*ef, 100*film.ef, beat.alpha, beat.heart_rate)), number, round(degrees, 1)]
 
-# %% ../nbs/67_synthesize.ipynb #0b5fe9b3
+# %% ../nbs/67_synthesize.ipynb #106665f0
 def part_of(
     out:Path, # the set's folder
     i:int, # number of the film
@@ -150,7 +150,7 @@ def make_part(
         if fault is None: write_echonet(part/'set', [film])
         write_json(part/'facts.json', dict(row=row, split=film.split, fault=fault))
 
-# %% ../nbs/67_synthesize.ipynb #4aa1c7d0
+# %% ../nbs/67_synthesize.ipynb #5c429f34
 SENTENCE = 'All films in this folder are synthetic: a network drew them. None shows a patient as filmed, and none may be used for care.'
 UNITS = 'EF in percent, by area and length (single plane) of the masks that stage 1 of the same weights reads on the film. ESV and EDV in thousands of cubic pixels, not in ml. Every beat of a film is the same.'
 LICENCE = ' Each film grew from one frame of a beat in a store, and shows that frame: what the licence of that data set, or consent, says of it holds for this folder too.'
@@ -184,7 +184,7 @@ def summary(
     return dict(films=len(good), left_out=dict(Counter(f['fault'] for f in facts if f['fault'])), films_by_split=dict(sorted(Counter(f['split'] for f in good).items())),
                 ef_asked_to_measured={k: round(float(v), 4) for k, v in ef.items()})
 
-# %% ../nbs/67_synthesize.ipynb #43d1bd26
+# %% ../nbs/67_synthesize.ipynb #3940f34c
 @contextmanager
 def one_thread():
     "Let torch add up on one thread, as every other process does, whatever it had before."
@@ -204,7 +204,7 @@ def is_finished(
     elif out.exists() and (not out.is_dir() or any(p.name != '.parts' for p in out.iterdir())): raise InputError(f"{out} holds something else; choose an empty or a new folder")
     return done.exists()
 
-# %% ../nbs/67_synthesize.ipynb #481e00aa
+# %% ../nbs/67_synthesize.ipynb #97e7ed19
 def _finish(out, order, note): # join, say what it is, tidy up; the last file is the mark that all is done
     facts = summary(join(out, order.n))
     said = SENTENCE + (LICENCE if note['source']['kind'] == 'store' else '')
