@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['number', 'whole', 'add_generation', 'add_data', 'add_synthesis', 'parser', 'write_results', 'can_write', 'make',
-           'demo_clip', 'fill', 'consult', 'invent', 'run', 'main']
+           'demo_clip', 'fill', 'consult', 'invent', 'plan_of', 'run', 'main']
 
 # %% ../nbs/71_cli.ipynb #d2c84383
 import argparse
@@ -121,12 +121,14 @@ def parser()->argparse.ArgumentParser:
     add_generation(gen, None)
     add_data(sub)
     add_synthesis(sub)
-    fit = sub.add_parser('train', help='train a stage, or all, on phantoms')
+    fit = sub.add_parser('train', help='train a stage, or all; under accelerate launch, by many processes')
     fit.add_argument('stage', choices=[*Plan().steps, 'all'])
-    fit.add_argument('--data', choices=['phantom'], default='phantom', help='what to train on (default: phantom)')
+    fit.add_argument('--data', default='phantom', help='what to train on: phantom, or the folder of a store that prepare made (default: phantom)')
     fit.add_argument('--out', required=True, help="the run's folder")
     fit.add_argument('--preset', choices=['small', 'paper', 'tiny'], default='small', help='which plan (default: small, the one that ships)')
     fit.add_argument('--steps', type=whole(1, 10**9), default=None, help="training steps of each stage (default: the plan's)")
+    fit.add_argument('--times', type=whole(1, 4096), default=1, help='so many times the beats a step; under accelerate launch a multiple of the processes (default: 1)')
+    fit.add_argument('--echofm', default='', metavar='FOLDER', help='an EchoFM that tools/convert_echofm.py wrote, for stage 1 to look through')
     fit.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='of weights, data and noise (default: 0)')
     fit.add_argument('--resume', action='store_true', help='continue a run that was stopped')
     return p
@@ -150,7 +152,7 @@ def can_write(
     "The folder, if results can go there; else a sentence, before any computing."
     folder = Path(out)
     with whole_file(folder/'.echovdiff-test'): pass
-    (folder/'.echovdiff-test').unlink()
+    (folder/'.echovdiff-test').unlink(missing_ok=True)
     return folder
 
 # %% ../nbs/71_cli.ipynb #564fa670
@@ -224,6 +226,14 @@ def invent(
     for fault, n in facts['left_out'].items(): print(f'films left out: {n} × {fault}')
     print(f"{facts['statement']}\nwrote {args.out}: see synthetic.json")
 
+def plan_of(
+    args:argparse.Namespace, # options of `train`
+)->Plan:
+    "The preset, as the options change it."
+    plan = replace(getattr(Plan, args.preset)(), data=args.data, times=args.times, seed=args.seed)
+    if args.echofm: plan = plan.upon(args.echofm)
+    return replace(plan, steps=dict.fromkeys(plan.steps, args.steps)) if args.steps else plan
+
 def run(
     args:argparse.Namespace,
 )->int|None: # exit code; None is 0
@@ -232,10 +242,8 @@ def run(
     if args.command == 'synthesize': return invent(args)
     if args.command == 'prepare': return fill(args)
     if args.command == 'train':
-        plan = replace(getattr(Plan, args.preset)(), seed=args.seed)
-        if args.steps: plan = replace(plan, steps=dict.fromkeys(plan.steps, args.steps))
         can_write(args.out)
-        return train(args.stage, args.out, plan, args.resume)
+        return train(args.stage, args.out, plan_of(args), args.resume)
     if args.command == 'demo': clip, frame, what = demo_clip(args.phantom, args.seed)
     else: clip, frame, what = read_clip(args.input), 0, 'the file'
     make(clip, frame if args.frame is None else args.frame, args, what)

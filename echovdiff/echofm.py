@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VideoBlock', 'EchoFMConfig', 'EchoFM', 'between', 'as_clip', 'per_frame', 'TokenEncoder', 'read_checkpoint',
-           'encoder_state', 'convert', 'EchoPCDMConfig', 'EchoPCDM']
+           'encoder_state', 'convert', 'EchoPCDMConfig', 'EchoPCDM', 'open_pcdm']
 
 # %% ../nbs/22_echofm.ipynb #c0b9af1b
 import hashlib
@@ -214,7 +214,7 @@ class EchoPCDMConfig(PCDMConfig):
         if isinstance(self.echofm, dict): object.__setattr__(self, 'echofm', EchoFMConfig(**self.echofm))
 
     @classmethod
-    def tiny(cls): return cls(widths=(8, 16, 16), pooled=4, layers=1, bins=32, echofm=EchoFMConfig.tiny())
+    def tiny(cls): return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32, echofm=EchoFMConfig.tiny())
 
 class EchoPCDM(PCDM):
     "A PCDM whose encoder is EchoFM. Its folder holds EchoFM's weights too: mind their licence."
@@ -236,3 +236,9 @@ class EchoPCDM(PCDM):
         pcdm = cls(EchoPCDMConfig(**sizes, echofm=echofm.config, frozen=frozen))
         pcdm.encoder.echofm.load_state_dict(echofm.state_dict())
         return pcdm
+
+def open_pcdm(
+    folder:str|Path, # weights of stage 1
+)->PCDM: # an `EchoPCDM` where the folder holds one
+    "Stage 1 with either encoder."
+    return PCDM.from_folder(folder)

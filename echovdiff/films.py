@@ -24,8 +24,9 @@ from torch import Tensor
 
 from .beat import Beat
 from .cycles import Rules, cut, find_cycles, half_cycle
+from .echofm import open_pcdm
 from .medsam2 import Hint, MedSAM2Segmenter
-from .pcdm import PCDM, PCDMSegmenter
+from .pcdm import PCDMSegmenter
 from .sector import Clip, InputError, crop_square
 from .sets import Recording, given_masks, read_recording
 from .store import beat_row
@@ -107,7 +108,7 @@ _Masks = Callable[[Recording, Clip], Tensor] # what `segmenter_of` gives: (t h w
 
 @lru_cache(2)
 def _pcdm(folder):
-    pcdm = PCDM.from_folder(folder or shipped()/'pcdm').eval()
+    pcdm = open_pcdm(folder or shipped()/'pcdm').eval()
     return PCDMSegmenter(pcdm.to(torch.bfloat16 if fast_precision() == 'bf16' else torch.float32), exposures=(.7,))
 
 def _hinted(folder, recording, clip): # MedSAM2, with the best hint there is

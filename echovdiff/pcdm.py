@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXPOSURES', 'PCDMConfig', 'FrameEncoder', 'MaskDecoder', 'windows', 'phase_head', 'PCDM', 'dice_loss', 'phase_losses',
-           'frame_losses', 'read', 'PCDMSegmenter', 'pcdm_batch', 'clip_batch']
+           'frame_losses', 'read', 'PCDMSegmenter', 'clip_batch']
 
 # %% ../nbs/21_pcdm.ipynb #5934742a
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .consistency import AreaMap, l_map, l_mono, l_peak
-from .data import Chance, Pool, batch, clip_phases, read_loop, seeded
+from .data import Chance, clip_phases, read_loop, seeded
 from .layers import Mixer, Residual, line
 from .phase import circle
 from .posterior import mean_point, phase_loss
@@ -240,14 +240,6 @@ class PCDMSegmenter:
         return read(self.pcdm, video, self.exposures)['mask']
 
 # %% ../nbs/21_pcdm.ipynb #d29e699a
-def pcdm_batch(
-    pool:Pool,
-    size:int, # frames, each of another beat
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # as `batch`, one frame long
-    "The batch of the first step of training."
-    return batch(pool, size, 1, seed, step)
-
 def clip_batch(
     beats:dict[str,np.ndarray], # of whole beats at equal steps of phase: reps (n t d), area (n t), theta (n t) radians, alpha (n)
     size:int, # clips

@@ -31,12 +31,11 @@ from .generate import generate, read_prompt
 from .layout import Film, columns, write_echonet, write_table
 from .phantom import phantom
 from .phase import warp
-from .prepare import agree
 from .pretrained import Stages, load
 from .sector import InputError
 from .sets import split_of
 from .store import Store
-from .train import write_json
+from .train import agree, write_json
 
 # %% ../nbs/67_synthesize.ipynb #3af8f249
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Measure the shipped weights and write echovdiff/weights/measured.json: every number in README and notes comes from here.
 
-    python tools/measure.py --referee RUN [--reference CSV] [--simulated NPZ] [--beats 64]
+    python tools/measure.py [PART ...] --referee RUN/weights/referee [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
-RUN holds the weights of a PCDM trained from another seed (echovdiff train pcdm --seed 1 --out ref, then --referee
-ref/weights/pcdm); it scores the generated beats and is never used to make them.
-CSV and NPZ are the reference of the real loop and the simulated beat; without them those rows are left out.
+Parts, all of them by default: phantom, reading, stills, generated, asked, steps, poor, real. A part that is asked for anew
+replaces its old numbers, if these are of the same weights. A referee (tools/referee.py) of another architecture, seed and
+training set scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
+the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about 40 minutes on two cores.
 """
 import argparse
 import csv
@@ -12,28 +13,56 @@ import json
 import math
 import platform
 import time
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from echovdiff.beat import ef_area_length
+import torch.nn.functional as F
+from joblib import Parallel, delayed
+from pydicom.data import get_testdata_file
+from referee import Referee
+
+from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
-from echovdiff.metrics import score, summary
-from echovdiff.pcdm import PCDM, PCDMSegmenter, median_phase, read
+from echovdiff.metrics import ef_of, frechet, score, summary
+from echovdiff.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
-from echovdiff.phase import wrap
-from echovdiff.pretrained import load
+from echovdiff.phase import alpha_prior, wrap
+from echovdiff.posterior import doubt, median_phase
+from echovdiff.pretrained import Stages, load
 from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
+from echovdiff.synthesize import play
 from echovdiff.train import shipped, write_json
 from echovdiff.video import open_dicom, real_loop
-from pydicom.data import get_testdata_file
 
 HELD_OUT = 900  # seed of the phantoms that no training has seen
+SEEDS = 0, 1, 2  # of the measurement: other hearts and other noise
+FRAMES = dict(ED=0, ES=16, late=26)  # prompts of a beat of 32 frames: end-diastole, end-systole, late diastole
+mean = lambda v: float(np.mean(v))
+
+
+@cache
+def tools(referee: str) -> tuple[Stages, Referee]:
+    "What every process loads once."
+    torch.set_num_threads(1)
+    return load(), Referee.from_folder(referee)
+
+
+def spread(values) -> dict:
+    "Mean over all, and the mean of each seed."
+    values = np.array(values, float).reshape(len(SEEDS), -1)
+    return dict(mean=values.mean(), seeds=values.mean(1).tolist())
+
+
+def side_by_side(work, *args, n: int, parts: int = 2) -> list:
+    "`work(seed, i, *args)` for `n` hearts of each seed, in two processes, seed by seed."
+    return Parallel(parts)(delayed(work)(seed, i, *args) for seed in SEEDS for i in range(n))
 
 
 def phantoms(n: int = 60) -> dict:
@@ -48,50 +77,146 @@ def phantoms(n: int = 60) -> dict:
                 quantiles_lowest=crops.amin(0).tolist(), quantiles_highest=crops.amax(0).tolist())
 
 
-def reading(pcdm: PCDM, frames: int, n: int = 96) -> dict:
-    "PCDM on whole held-out beats that start anywhere."
-    rows = []
-    for i in range(n):
-        g = seeded(HELD_OUT, 2, i)
-        beat = phantom(g, frames=frames)
-        start = int(torch.randint(frames, (), generator=g))
-        video, mask, theta = (x.roll(-start, 0) for x in (beat.video, beat.mask, beat.theta))
-        seen = read(pcdm, video)
-        hard = (seen['mask'] > .5).float()
-        ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
-        error = wrap(median_phase(seen['posterior'])-theta).abs().mean().item()/(2*math.pi)
-        rows.append((error, dice(hard, (mask > .5).float()).mean().item(), ef, beat.ef))
-    error, overlap, ef, true = np.array(rows).T
-    return dict(n=n, frames=frames, phase_mae=error.mean(), dice=overlap.mean(), ef_correlation=np.corrcoef(ef, true)[0, 1],
-                ef_mae_points=100*np.abs(ef-true).mean(), ef_bias_points=100*(ef-true).mean())
+def ultrasound(video: torch.Tensor, how: str, g: torch.Generator) -> torch.Tensor:
+    "Poor input: gain down 12 dB on a display of 60 dB, noise, a third of the sector without contact, half the resolution."
+    if how == 'gain -12 dB': return (video-12/60).clamp(0)
+    if how == 'noise': return (video+.1*torch.randn(video.shape, generator=g)*(video > .01)).clamp(0, 1)
+    if how == 'dropout of a third':
+        h, w = video.shape[-2:]
+        y, x = torch.meshgrid(torch.arange(h), torch.arange(w)-w/2, indexing='ij')
+        angle = torch.atan2(x, y+1.)
+        edge = (torch.rand((), generator=g)*2-1)*math.pi/12  # the middle of a sector of 90 degrees; 30 of them go dark
+        return video*(1-torch.exp(-((angle-edge)/(math.pi/12))**8))
+    if how == 'half resolution': return F.interpolate(F.interpolate(video, scale_factor=.5, mode='area'), scale_factor=2, mode='bilinear')
+    return video
 
 
-def stills(pcdm: PCDM, n: int = 96) -> dict:
-    "PCDM on single frames of held-out beats: phase error in degrees, of all and of the half that it is surer of."
-    rows = []
-    for i in range(n):
-        g = seeded(HELD_OUT, 6, i)
-        beat = phantom(g, frames=8)
-        j = int(torch.randint(8, (), generator=g))
-        seen = read(pcdm, beat.video[j:j+1])
-        rows.append((math.degrees(wrap(median_phase(seen['posterior'])-beat.theta[j]).abs()), float(seen['y'].norm())))
-    error, sure = np.array(rows).T
-    return dict(n=n, mean_deg=error.mean(), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure >= np.median(sure)].mean())
+POOR = 'gain -12 dB', 'noise', 'dropout of a third', 'half resolution'
 
 
-def generation(stages, referee: PCDM, n: int) -> dict:
-    "Beats from one frame of held-out phantoms, with the patient's own EF asked, scored by a referee."
-    rows = []
-    for i in range(n):
-        beat = phantom(seeded(HELD_OUT, 3, i))
-        frame = int(torch.randint(len(beat), (), generator=seeded(HELD_OUT, 4, i)))
-        prompt = read_prompt(stages, beat.video[frame:frame+1], alpha=beat.alpha, heart_rate=beat.heart_rate, theta=float(beat.theta[frame]))
-        start = time.process_time()
-        made = generate(stages, prompt, ef=beat.ef, seed=i)
-        rows.append(score(made.video, beat, referee, frame) | dict(seconds=time.process_time()-start))
-        print(f'{i+1}/{n}', {k: round(v, 3) for k, v in rows[-1].items() if k in ('area_correlation', 'ef', 'ef_true', 'loop_closure')}, flush=True)
+def one_reading(seed: int, i: int, frames: int, how: str = '') -> tuple:
+    "PCDM on a whole held-out beat that starts anywhere: phase error, Dice, EF read, EF."
+    torch.set_num_threads(1)
+    g = seeded(HELD_OUT, 2, seed, i)
+    beat, pcdm = phantom(g, frames=frames), PCDM.from_folder(shipped()/'pcdm')
+    start = int(torch.randint(frames, (), generator=g))
+    video, mask, theta = (x.roll(-start, 0) for x in (ultrasound(beat.video, how, g), beat.mask, beat.theta))
+    seen = read(pcdm, video)
+    hard = (seen['mask'] > .5).float()
+    ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
+    return wrap(median_phase(seen['posterior'])-theta).abs().mean().item()/(2*math.pi), dice(hard, (mask > .5).float()).mean().item(), ef, beat.ef
+
+
+def reading(n: int, frames: int, how: str = '') -> dict:
+    "PCDM on whole beats."
+    error, overlap, ef, true = np.array(side_by_side(one_reading, frames, how, n=n)).T
+    seen = np.isfinite(ef)
+    return dict(n=len(ef), frames=frames, phase_mae=spread(error), dice=spread(overlap), no_ventricle=int((~seen).sum()),
+                ef_correlation=np.corrcoef(ef[seen], true[seen])[0, 1], ef_mae_points=100*mean(np.abs(ef-true)[seen]), ef_bias_points=100*mean((ef-true)[seen]))
+
+
+def one_still(seed: int, i: int, how: str = '') -> tuple:
+    "PCDM on one frame: error in degrees, doubt in degrees."
+    torch.set_num_threads(1)
+    g = seeded(HELD_OUT, 6, seed, i)
+    beat, pcdm = phantom(g, frames=8), PCDM.from_folder(shipped()/'pcdm')
+    j = int(torch.randint(8, (), generator=g))
+    posterior = read(pcdm, ultrasound(beat.video[j:j+1], how, g))['posterior']
+    return math.degrees(wrap(median_phase(posterior)-beat.theta[j]).abs()), math.degrees(doubt(posterior))
+
+
+def stills(n: int, how: str = '') -> dict:
+    "PCDM on single frames: error of all, and of the half that it is surer of."
+    error, said = np.array(side_by_side(one_still, how, n=n)).T
+    sure = said <= np.median(said)
+    return dict(n=len(error), mean_deg=spread(error), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure].mean(), doubt_deg=said.mean(), confidence=1-said.mean()/90)
+
+
+def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
+    "What the referee's deepest layer sees of a beat: mean and spread over its frames, (2 d). A stand-in for FVD's network."
+    deep = referee.frames(video*2-1, output_hidden_states=True).hidden_states[-1].mean((2, 3))
+    return torch.cat([deep.mean(0), deep.std(0)]).numpy()
+
+
+def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 12, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
+    "A beat from one frame of a held-out heart, whose phase is known; and its process time. EF and α are its own unless asked otherwise."
+    start = time.process_time()
+    prompt = read_prompt(stages, beat.video[frame:frame+1] if picture is None else picture, alpha=alpha or beat.alpha, heart_rate=beat.heart_rate, theta=float(beat.theta[frame]))
+    made = generate(stages, prompt, ef=ef or beat.ef, steps=steps, seed=seed)
+    return made, time.process_time()-start
+
+
+def codec_psnr(stages: Stages, frame: torch.Tensor) -> float:
+    "What the codec alone keeps of a frame (1 1 h w), in dB."
+    return float(-10*(stages.codec.decode(stages.codec.encode(frame))-frame).square().mean().log10())
+
+
+@torch.no_grad()
+def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 12, how: str = '') -> list[tuple[dict, np.ndarray]]:
+    "Beats from one heart, from each of the frames `where` names (or from any); scored, and as features."
+    stages, judge = tools(referee)
+    beat = phantom(seeded(HELD_OUT, 3, seed, i))
+    g, found = seeded(HELD_OUT, 4, seed, i), []
+    for name, frame in (where or dict(any=int(torch.randint(len(beat), (), generator=g)))).items():
+        made, seconds = draw(stages, beat, frame, seed, steps, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
+        row = score(made.video, beat, judge, frame)
+        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=abs(float(ef_of(judge(beat.video[None])['mask']))-row['ef_true']))
+        found.append((row | dict(prompt=name), features(judge, made.video)))
+    return [*found, ({}, features(judge, beat.video))]
+
+
+def whole(rows: list[dict]) -> dict:
+    "All metrics of many beats."
+    rows = [{k: v for k, v in row.items() if k != 'prompt'} for row in rows]
     ef, true = (np.array([r[k] for r in rows]) for k in ('ef', 'ef_true'))
-    return dict(n=n, ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summary(rows, seeded(HELD_OUT, 5)))
+    return dict(n=len(rows), ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summary(rows, seeded(HELD_OUT, 5)))
+
+
+def generated(n: int, referee: str) -> dict:
+    "Beats from ED, ES and late diastole of the same hearts; Frechet distances to other hearts, on the 64 axes along which real beats vary most."
+    found = side_by_side(one_generated, referee, FRAMES, n=-(-n//len(SEEDS)))
+    real = np.array([many[-1][1] for many in found])
+    other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
+    axes = np.linalg.svd((other-other.mean(0))/other.std(0), full_matrices=False)[2][:64].T
+    seen = lambda v: ((v-other.mean(0))/other.std(0)) @ axes
+    rows = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
+    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), prompts={
+        name: dict(frechet=frechet(seen(np.array([many[k][1] for many in found])), seen(other)), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
+                   phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
+
+
+@torch.no_grad()
+def real_features(i: int, referee: str) -> np.ndarray:
+    "Of a heart that no beat was made from."
+    return features(tools(referee)[1], phantom(seeded(HELD_OUT, 7, i)).video)
+
+
+@torch.no_grad()
+def one_asked(seed: int, i: int, referee: str) -> tuple:
+    "EF and α asked, as drawn at random, and obtained: EF by the referee's mask, α by cutting the played film where the referee sees area turn."
+    stages, judge = tools(referee)
+    g = seeded(HELD_OUT, 8, seed, i)
+    beat = phantom(g)
+    frame, (ef, alpha) = int(torch.randint(len(beat), (), generator=g)), (torch.rand(2, generator=g)*torch.tensor([.6, .3])+torch.tensor([.15, .25])).tolist()
+    made, _ = draw(stages, beat, frame, seed, ef=ef, alpha=alpha)
+    film, _ = play(made, float(torch.rand((), generator=g)), 3.5, 50.)
+    cycles = [c.alpha for c in find_cycles(judge(film[None])['area'][0], 50.) if c.reason is None]
+    return ef, float(ef_of(judge(made.video[None])['mask'])), alpha, float(np.median(cycles)) if cycles else math.nan, beat.ef
+
+
+def asked(n: int, referee: str) -> dict:
+    "EF in 15 to 75 % and α in .25 to .55, asked independently of the heart that the prompt shows."
+    ef, got, alpha, cut, own = np.array(side_by_side(one_asked, referee, n=n)).T
+    seen = np.isfinite(cut)
+    return dict(n=len(ef), ef=dict(correlation=np.corrcoef(ef, got)[0, 1], mae_points=spread(100*np.abs(got-ef)), bias_points=spread(100*(got-ef)), slope=np.polyfit(ef, got, 1)[0], correlation_with_own=np.corrcoef(own, got)[0, 1]),
+                alpha=dict(n=int(seen.sum()), mae=mean(np.abs(cut-alpha)[seen]), bias=mean((cut-alpha)[seen]), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
+
+
+def quick(n: int, referee: str, steps: int = 12, how: str = '') -> dict:
+    "Beats from any frame, in fewer words."
+    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, steps, how, n=n)]
+    full = whole(rows)
+    return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_14', 'power_16', 'seconds') if k in full})
 
 
 def centre_crop() -> torch.Tensor:
@@ -124,23 +249,41 @@ def simulated(pcdm: PCDM, path: Path) -> dict:
     return dict(phase_mae=off, dice=dice((seen['mask'] > .5).float(), torch.from_numpy(beat['mask']).float()).mean().item())
 
 
+def measure(part: str, args: argparse.Namespace) -> dict:
+    "The numbers of one part."
+    n, few, pcdm, referee = args.n, -(-args.n//len(SEEDS)), PCDM.from_folder(shipped()/'pcdm'), str(args.referee)
+    if part == 'phantom': return dict(phantom=phantoms())
+    if part == 'reading': return dict(pcdm=[reading(few, frames) for frames in (16, 32)])
+    if part == 'stills': return dict(stills=stills(n))
+    if part == 'generated': return dict(generated=generated(args.many, referee))
+    if part == 'asked': return dict(asked=asked(few, referee))
+    if part == 'steps': return dict(steps={steps: quick(few, referee, steps) for steps in (4, 12)})
+    if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how=how)) for how in POOR})
+    found = dict(real_loop=real(pcdm, args.reference)) if args.reference else {}
+    return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
+
+
+PARTS = 'phantom', 'reading', 'stills', 'generated', 'asked', 'steps', 'poor', 'real'
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('parts', nargs='*', choices=[*PARTS, []], help='what to measure (default: all)')
     parser.add_argument('--referee', type=Path, required=True)
     parser.add_argument('--reference', type=Path)
     parser.add_argument('--simulated', type=Path)
-    parser.add_argument('--beats', type=int, default=64)
+    parser.add_argument('--n', type=int, default=128)
+    parser.add_argument('--many', type=int, default=300)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    stages = load()
-    results = dict(weights=stages.name, commit=commit(), torch=torch.__version__, machine=platform.processor() or platform.machine(), phantom=phantoms(),
-                   pcdm=[reading(stages.pcdm, frames) for frames in (16, 32)], stills=stills(stages.pcdm))
-    referee = PCDM.from_folder(args.referee)
-    results |= dict(referee=reading(referee, 32), generated=generation(stages, referee, args.beats))
-    if args.reference: results['real_loop'] = real(stages.pcdm, args.reference)
-    if args.simulated: results['simulated_beat'] = simulated(stages.pcdm, args.simulated)
-    write_json(shipped()/'measured.json', results)
-    print(json.dumps({k: v for k, v in results.items() if k != 'real_loop'}, indent=1))
+    name, path = load().name, shipped()/'measured.json'
+    old = json.loads(path.read_text()) if path.exists() else {}
+    results = old if old.get('weights') == name else {}
+    for part in args.parts or PARTS:
+        start = time.time()
+        results |= dict(weights=name, commit=commit(), torch=torch.__version__, machine=platform.processor() or platform.machine()) | measure(part, args)
+        write_json(path, results)
+        print(f'{part}: {time.time()-start:.0f} s', flush=True)
 
 
 if __name__ == '__main__': main()

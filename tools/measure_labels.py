@@ -1,0 +1,160 @@
+"""What do labels buy, and what do beats without labels? PCDM from 1, 3, 10 and 100 % of the labels, self-consistency off and on.
+
+    python tools/measure_labels.py --run RUN [--steps 500] [--clips 600]      # about half an hour on one core
+
+RUN holds the pool and the weights of a training (echovdiff train). Each of three seeds picks its own labelled hearts, trains
+an encoder on their stills, and then lets frames compare notes twice: on clips of the labelled hearts alone, and with as many
+clips of other hearts beside them, whose area the encoder reads itself and whose phase nobody tells. Last, how area gradients
+flow: the trained PCDM goes on for a while with the self-consistency losses on whole clips, once with the area detached, once not.
+Results go to nbs/measured/labels.json, which notebook 21 prints.
+"""
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echovdiff.beat import ef_area_length
+from echovdiff.consistency import l_map, l_mono, l_peak
+from echovdiff.data import Chance, Pool, batch, read_loop, seeded
+from echovdiff.metrics import phase_error
+from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, read
+from echovdiff.phantom import phantom
+from echovdiff.phase import phase_grid
+from echovdiff.posterior import median_phase
+from echovdiff.segment import dice
+from echovdiff.stages import Plan, calibrated, fresh
+from echovdiff.train import fast_precision, fit, write_json
+
+OUT = Path(__file__).parents[1] / 'nbs/measured/labels.json'
+SHARES, SEEDS = (.01, .03, .1, 1.), (0, 1, 2)
+
+
+class Some:
+    "A few beats of a pool."
+    def __init__(self, pool: Pool, index: list[int]):
+        self.pool, self.index = pool, index
+        self.alpha, self.ef, self.heart_rate = (v[index] for v in (pool.alpha, pool.ef, pool.heart_rate))
+
+    def __len__(self): return len(self.index)
+    def images(self, i: int): return self.pool.images(self.index[i])
+
+
+class Both(PCDM):
+    "PCDM on clips with labels and, where the batch has any, on clips without."
+    def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
+        told = super().loss({k: v for k, v in batch.items() if not k.startswith('un_')})
+        if 'un_reps' not in batch: return told
+        untold = super().loss({k[3:]: v for k, v in batch.items() if k.startswith('un_')})
+        return dict(loss=told['loss']+untold['loss'], phase=told['phase'])
+
+
+class Through(PCDM):
+    "PCDM on whole clips, where the area of the self-consistency losses teaches the mask as well."
+    def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
+        out, cfg = self(batch['video']), self.config
+        losses = super().loss({k: v[:, :1] if k in ('video', 'mask', 'theta') else v for k, v in batch.items()})
+        losses = {k: v for k, v in losses.items() if k != 'loss'} | dict(mono=cfg.mono*l_mono(out['area'], out['y']).mean(), curve=cfg.curve*l_map(out['area'], out['y'], self.curve).mean(), peak=cfg.peak*l_peak(out['area'], out['y']).mean())
+        return dict(loss=sum(losses.values()), **losses)
+
+
+class Detached(Through):
+    "The same, and the area teaches the phase only."
+    def forward(self, video: Tensor) -> dict[str, Tensor]:
+        out = super().forward(video)
+        return out | dict(area=out['area'].detach())
+
+
+@torch.no_grad()
+def told(pcdm: PCDM, beats: Some, frames: int = 32) -> dict[str, np.ndarray]:
+    "What the encoder says of whole beats: representations, its own area, and their phases."
+    theta, found = phase_grid(frames), []
+    for i in range(len(beats)):
+        video = read_loop(beats.images(i)[0], theta)[:, None]/255
+        seen = read(pcdm, video)
+        found.append((seen['reps'].numpy(), seen['area'].numpy()))
+    reps, area = map(np.stack, zip(*found))
+    return dict(reps=reps, area=area, theta=np.tile(theta.numpy(), (len(beats), 1)), alpha=beats.alpha.numpy())
+
+
+def clips(labelled: dict, unlabelled: dict | None, seed: int, step: int, size: int = 24) -> dict[str, Tensor]:
+    "A batch of clips with labels, and one without beside it."
+    known = clip_batch(labelled, size, seed, step)
+    if unlabelled is None: return known
+    other = clip_batch(unlabelled, size, seed+1000, step)
+    return known | dict(un_reps=other['reps'], un_area=other['area'])
+
+
+def judged(pcdm: PCDM, n: int = 64) -> dict[str, float]:
+    "Whole held-out beats: phase, Dice, EF."
+    rows = []
+    for i in range(n):
+        beat = phantom(seeded(910, i))
+        seen = read(pcdm, beat.video)
+        hard = (seen['mask'] > .5).float()
+        ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
+        rows.append((float(phase_error(median_phase(seen['posterior']), beat.theta)), dice(hard, (beat.mask > .5).float()).mean().item(), 100*(ef-beat.ef)))
+    error, overlap, ef = np.array(rows).T
+    return dict(phase_mae=error.mean(), dice=overlap.mean(), ef_mae_points=float(np.nanmean(np.abs(ef))), ef_bias_points=float(np.nanmean(ef)), no_ventricle=int(np.isnan(ef).sum()))
+
+
+def shares(pool: Pool, steps: int, clip_steps: int, known: list[dict]):
+    "Rows of the table, one at a time; those that are there already are not made again."
+    done = {(row['share'], row['seed'], row['consistency']) for row in known}
+    for share in SHARES:
+        for seed in SEEDS:
+            if {(share, seed, False), (share, seed, True)} <= done: continue
+            order = torch.randperm(len(pool), generator=seeded(seed, 11)).tolist()
+            labelled = Some(pool, order[:round(share*len(pool))])
+            with tempfile.TemporaryDirectory() as tmp:
+                encoder = fit(fresh(partial(PCDM, PCDMConfig()), seed), partial(batch, labelled, 48, 1, seed), steps, Path(tmp)/'stills', 1.2e-3, seed, ema=.99, precision=fast_precision())
+                calibrated(encoder, labelled)
+                with_labels = told(encoder, Some(pool, labelled.index[:512]))
+                without = told(encoder, Some(pool, order[-512:]))
+                for on in (False, True):
+                    config = replace(PCDMConfig(), **({} if on else dict(mono=0., peak=0., curve=0.)))
+                    model = fresh(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
+                    for part in (model.encoder, model.decoder, model.pool, model.alone, model.size): part.requires_grad_(False)
+                    fit(model, partial(clips, with_labels, without if on else None, seed), clip_steps, Path(tmp)/f'clips{on}', 1e-3, seed, ema=.99, precision=fast_precision())
+                    yield dict(share=share, seed=seed, hearts=len(labelled), consistency=on, **judged(model))
+
+
+def gradients(pool: Pool, weights: Path, steps: int = 150):
+    "The trained PCDM, going on with the self-consistency losses on clips."
+    state = PCDM.from_folder(weights).state_dict()
+    yield dict(area='as trained', **judged(PCDM.from_folder(weights)))
+    for kind, name in ((Detached, 'detached'), (Through, 'flows into the mask')):
+        for seed in SEEDS:
+            model = kind(PCDMConfig()); model.load_state_dict(state)
+            with tempfile.TemporaryDirectory() as tmp: fit(model, partial(batch, pool, 4, 16, seed), steps, tmp, 3e-4, seed, ema=.9)
+            plain = PCDM(PCDMConfig()); plain.load_state_dict(model.state_dict())
+            yield dict(area=name, seed=seed, **judged(plain.eval()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--run', type=Path, required=True)
+    parser.add_argument('--steps', type=int, default=500)
+    parser.add_argument('--clips', type=int, default=600)
+    parser.add_argument('--parts', nargs='+', default=['gradients', 'shares'])
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    pool, found = Pool(args.run/'pool'), json.loads(OUT.read_text()) if OUT.exists() else {}
+    setup = dict(steps=args.steps, clips=args.clips)
+    if found.get('setup') != setup: found = dict(setup=setup)
+    if 'gradients' in args.parts:
+        found['gradients'] = list(gradients(pool, args.run/'weights/pcdm'))
+        write_json(OUT, found)
+    if 'shares' in args.parts:
+        for row in shares(pool, args.steps, args.clips, found.setdefault('shares', [])):
+            found['shares'].append(row)
+            write_json(OUT, found)
+            print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
+
+
+if __name__ == '__main__': main()
