@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from echovdiff.beat import ef_area_length
-from echovdiff.consistency import l_map, l_mono, l_peak
 from echovdiff.data import Chance, Pool, batch, read_loop, seeded
 from echovdiff.metrics import phase_error
-from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, read
+from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, dice_loss, read
 from echovdiff.phantom import phantom
 from echovdiff.phase import phase_grid
 from echovdiff.posterior import median_phase
@@ -57,9 +57,9 @@ class Both(PCDM):
 class Through(PCDM):
     "PCDM on whole clips, where the area of the self-consistency losses teaches the mask as well."
     def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
-        out, cfg = self(batch['video']), self.config
-        losses = super().loss({k: v[:, :1] if k in ('video', 'mask', 'theta') else v for k, v in batch.items()})
-        losses = {k: v for k, v in losses.items() if k != 'loss'} | dict(mono=cfg.mono*l_mono(out['area'], out['y']).mean(), curve=cfg.curve*l_map(out['area'], out['y'], self.curve).mean(), peak=cfg.peak*l_peak(out['area'], out['y']).mean())
+        out = self(batch['video'])
+        losses = dict(dice=dice_loss(out['mask'], batch['mask']), bce=2*F.binary_cross_entropy_with_logits(out['logits'], batch['mask']),
+                      **self.clip_losses(out['posterior'], out['area'], batch['theta']))
         return dict(loss=sum(losses.values()), **losses)
 
 
