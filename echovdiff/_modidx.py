@@ -524,6 +524,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'echovdiff.sets.read_recording': ('sets.html#read_recording', 'echovdiff/sets.py'),
                                 'echovdiff.sets.split_of': ('sets.html#split_of', 'echovdiff/sets.py')},
             'echovdiff.stages': { 'echovdiff.stages.Plan': ('stages.html#plan', 'echovdiff/stages.py'),
+                                  'echovdiff.stages.Plan.borrowing': ('stages.html#plan.borrowing', 'echovdiff/stages.py'),
                                   'echovdiff.stages.Plan.order': ('stages.html#plan.order', 'echovdiff/stages.py'),
                                   'echovdiff.stages.Plan.paper': ('stages.html#plan.paper', 'echovdiff/stages.py'),
                                   'echovdiff.stages.Plan.size': ('stages.html#plan.size', 'echovdiff/stages.py'),

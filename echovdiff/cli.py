@@ -129,6 +129,7 @@ def parser()->argparse.ArgumentParser:
     fit.add_argument('--steps', type=whole(1, 10**9), default=None, help="training steps of each stage (default: the plan's)")
     fit.add_argument('--times', type=whole(1, 4096), default=1, help='so many times the beats a step; under accelerate launch a multiple of the processes (default: 1)')
     fit.add_argument('--echofm', default='', metavar='FOLDER', help='an EchoFM that tools/convert_echofm.py wrote, for stage 1 to look through')
+    fit.add_argument('--borrow', default='', metavar='FOLDER', help='a text-to-video model in diffusers\' format, for stage 3: vae/ and unet/')
     fit.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='of weights, data and noise (default: 0)')
     fit.add_argument('--resume', action='store_true', help='continue a run that was stopped')
     return p
@@ -232,6 +233,7 @@ def plan_of(
     "The preset, as the options change it."
     plan = replace(getattr(Plan, args.preset)(), data=args.data, times=args.times, seed=args.seed)
     if args.echofm: plan = plan.upon(args.echofm)
+    if args.borrow: plan = plan.borrowing(args.borrow)
     return replace(plan, steps=dict.fromkeys(plan.steps, args.steps)) if args.steps else plan
 
 def run(

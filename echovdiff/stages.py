@@ -70,6 +70,12 @@ class Plan:
         "The same plan with EchoFM as PCDM's encoder, which then learns from clips of 32 frames instead of stills."
         return replace(self, echofm=str(folder), sizes=self.sizes | dict(pcdm=(2, 32)))
 
+    def borrowing(self,
+        folder:str|Path, # of a text-to-video model, with vae/ and unet/ as diffusers saves them
+    )->'Plan':
+        "The paper's stage 3 in a codec and a U-Net that others trained."
+        return replace(self, codec=CodecConfig.borrowing(Path(folder)/'vae'), lvdm=LVDMConfig.borrowing(Path(folder)/'unet'))
+
     def size(self, name:str)->tuple[int,int]: # beats and frames of each
         "The size of a stage's batches."
         beats, frames = self.sizes[name]

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -203,7 +203,7 @@ def fit(
     precision:str='no', # 'no', 'bf16' or 'fp16'
 )->Stage:
     "Train a stage. The folder gets log.jsonl and state.safetensors; the stage ends with its averaged weights."
-    accelerator = Accelerator(mixed_precision=precision)
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]) # not every batch needs every head
     stage = stage.to(accelerator.device).train()
     optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=lr, weight_decay=.01)
     average = {k: v.detach().clone() for k,v in stage.state_dict().items()}

@@ -46,4 +46,22 @@ def test_two_processes_hold_the_same_weights(tmp_path):
     assert all(torch.allclose(one[name], alone[name], atol=1e-3) for name in one)
 
 
+def train(out: Path, *launcher: str):
+    "The command, by itself or under a launcher."
+    command = ["train", "all", "--preset", "tiny", "--times", "2", "--out", str(out)]
+    call = "import sys; from echovdiff.cli import main; sys.exit(main(sys.argv[1:]))"
+    (out.parent / "call.py").write_text(call)
+    done = subprocess.run([sys.executable, *launcher, str(out.parent / "call.py"), *command], env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_whole_command_shared_by_two(tmp_path):
+    train(tmp_path / "one")
+    train(tmp_path / "two", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    for stage in ("pcdm", "codec", "vrdm", "motion", "lvdm"):
+        one, two = (load_file(tmp_path / run / "weights" / stage / "weights.safetensors") for run in ("one", "two"))
+        assert one.keys() == two.keys() and all(torch.allclose(one[name].float(), two[name].float(), atol=2e-3, rtol=1e-2) for name in one), stage
+    assert not [p.name for p in tmp_path.rglob(".*")]                   # nothing half made is left
+
+
 if __name__ == "__main__": work(Path(sys.argv[1]))

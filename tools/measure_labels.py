@@ -131,7 +131,7 @@ def gradients(pool: Pool, weights: Path, steps: int = 150):
     for kind, name in ((Detached, 'detached'), (Through, 'flows into the mask')):
         for seed in SEEDS:
             model = kind(PCDMConfig()); model.load_state_dict(state)
-            with tempfile.TemporaryDirectory() as tmp: fit(model, partial(batch, pool, 4, 16, seed), steps, tmp, 3e-4, seed, ema=.9)
+            with tempfile.TemporaryDirectory() as tmp: fit(model, partial(batch, pool, 4, 16, seed), steps, tmp, 3e-4, seed, ema=.9, precision=fast_precision())
             plain = PCDM(PCDMConfig()); plain.load_state_dict(model.state_dict())
             yield dict(area=name, seed=seed, **judged(plain.eval()))
 
