@@ -68,17 +68,21 @@ def mend(
     return torch.from_numpy(np.interp(frame, frame[good], curve[good]))
 
 # %% ../nbs/08_cycles.ipynb #29723506
+def _last_top(a, stroke): # the last peak that is about as high as the highest: a ventricle that has filled early is full until it beats
+    tops = find_peaks(a, prominence=.05 * stroke)[0]
+    return int(max([a.argmax(), *(i for i in tops if a[i] >= a.max() - .2 * stroke)]))
+
 def extremes(
     area:Tensor, # (t) LV area in px^2
     fps:float, # frames per second
 )->tuple[list[int], list[int]]: # ED frames and ES frames; one ED more than ES, or none of either
-    "ES as prominent valleys of the area curve, ED as the highest frame before, between and after them."
+    "ES as prominent valleys of the area curve, ED as the last high frame before, between and after them."
     a = smooth(area, fps)
     low, high = np.quantile(a, (.05, .95))
-    apart = fps * (period(area, fps) or 2 * RR[0]) / 2
+    apart = fps * (period(area, fps) or 2 * RR[0]) * .4                          # less than half: should two beats pass for one, their ES are still apart
     es = find_peaks(-a, prominence=max(.5 * (high - low), 1e-6), distance=max(apart, 1))[0].tolist()
     edges = [0, *es, len(a)]
-    return [i + int(a[i:j].argmax()) for i, j in zip(edges, edges[1:])] if es else [], es
+    return [i + _last_top(a[i:j], high - low) for i, j in zip(edges, edges[1:])] if es else [], es
 
 # %% ../nbs/08_cycles.ipynb #e24ef238
 @dataclass(frozen=True)

@@ -2,23 +2,25 @@
 
     python tools/referee.py --out RUN [--steps 1500] [--seed 1] [--resume]
 
-A SegFormer (transformers) sees each frame, a recurrent network follows them through time; it learns on phantoms of its own
-seed. tools/measure.py and the ablations score generated beats with it. Weights go to RUN/weights/referee.
+A SegFormer (transformers) sees each frame, a recurrent network follows them through time; they learn one after the other, on
+phantoms of their own seed. tools/measure.py and the ablations score generated beats with it. Weights go to RUN/weights/referee.
 """
 import argparse
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from echovdiff.data import Chance, batch
-from echovdiff.pcdm import dice_loss, phase_losses
-from echovdiff.posterior import mean_point
+from echovdiff.data import Chance, Pool, augment, batch, read_loop, seeded
+from echovdiff.pcdm import clip_batch, dice_loss, phase_losses
+from echovdiff.phase import phase_grid
 from echovdiff.stages import Plan, beats_of, commit
 from echovdiff.train import Stage, fast_precision, fit
 
@@ -46,28 +48,44 @@ class Referee(Stage):
         self.time = nn.GRU(4*config.sizes[-1], config.width, num_layers=2, batch_first=True, bidirectional=True)
         self.phase = nn.Linear(2*config.width, config.bins)
 
-    def forward(self,
+    def see(self,
         video: Tensor,  # (b t 1 h w) in [0,1]
-    ) -> dict[str, Tensor]:  # logits, mask (b t h w), area (b t) px², posterior (b t n)
+    ) -> tuple[Tensor, Tensor]:  # logits of the mask (b t h w), deep features (b t d)
+        "Every frame on its own."
         seen = self.frames(rearrange(video, 'b t c h w -> (b t) c h w')*2-1, output_hidden_states=True)
         logits = F.interpolate(seen.logits.float(), video.shape[-2:], mode='bicubic')
-        logits = rearrange(logits, '(b t) 1 h w -> b t h w', b=len(video))
         deep = F.adaptive_avg_pool2d(seen.hidden_states[-1], 2)
-        said = self.phase(self.time(rearrange(deep, '(b t) c h w -> b t (c h w)', b=len(video)))[0])
+        return rearrange(logits, '(b t) 1 h w -> b t h w', b=len(video)), rearrange(deep, '(b t) c h w -> b t (c h w)', b=len(video))
+
+    def follow(self, deep: Tensor) -> Tensor:  # (b t d) -> (b t n)
+        "The posterior of the phase, frame by frame, from all of them."
+        return self.phase(self.time(deep)[0]).float().softmax(-1)
+
+    def forward(self,
+        video: Tensor,  # (b t 1 h w) in [0,1]
+    ) -> dict[str, Tensor]:  # mask (b t h w), area (b t) px², posterior (b t n)
+        logits, deep = self.see(video)
         mask = logits.sigmoid()
-        return dict(logits=logits, mask=mask, area=mask.sum((2, 3)), posterior=said.float().softmax(-1))
+        return dict(mask=mask, area=mask.sum((2, 3)), posterior=self.follow(deep))
 
     def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
-        "Mask and phase, both with labels."
-        out = self(batch['video'])
-        losses = dict(dice=dice_loss(out['mask'], batch['mask']), bce=2*F.binary_cross_entropy_with_logits(out['logits'], batch['mask']),
-                      **phase_losses(out['posterior'], batch['theta']))
+        "Stills teach the mask, clips of features the phase."
+        if 'reps' in batch: losses = phase_losses(self.follow(batch['reps']), batch['theta'])
+        else:
+            logits, _ = self.see(batch['video'])
+            losses = dict(dice=dice_loss(logits.sigmoid(), batch['mask']), bce=2*F.binary_cross_entropy_with_logits(logits, batch['mask']))
         return dict(loss=sum(losses.values()), **losses)
 
 
-def clips(pool, seed: int, step: int) -> dict[str, Tensor]:
-    "48 frames: three clips of 16, two of 24 or one and a half of 32, in turn."
-    return batch(pool, *((3, 16), (2, 24), (4, 12), (2, 32))[step % 4], seed, step)
+@torch.no_grad()
+def features(referee: Referee, pool: Pool, seed: int, n: int, frames: int = 32) -> dict[str, np.ndarray]:
+    "Deep features of `n` augmented beats, for `clip_batch`."
+    theta, rows = phase_grid(frames), []
+    for i in tqdm(range(n), desc='features'):
+        loop, mask = (read_loop(images, theta)[None]/255 for images in pool.images(i % len(pool)))
+        video, mask = augment(loop[:, :, None], mask, seeded(seed, i, 5))
+        rows.append((referee.see(video)[1][0].numpy(), mask[0].sum((1, 2)).numpy(), theta.numpy(), np.float32(pool.alpha[i % len(pool)])))
+    return dict(zip(('reps', 'area', 'theta', 'alpha'), map(np.stack, zip(*rows))))
 
 
 def main():
@@ -75,12 +93,18 @@ def main():
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--steps', type=int, default=1500)
     parser.add_argument('--beats', type=int, default=1000)
+    parser.add_argument('--entries', type=int, default=1500)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--resume', action='store_true')
     args = parser.parse_args()
     torch.set_num_threads(1); torch.manual_seed(args.seed)
     pool = beats_of(args.out, replace(Plan(), beats=args.beats, seed=args.seed, workers=1))
-    referee = fit(Referee(), partial(clips, pool, args.seed), args.steps, args.out/'referee', 1.5e-3, args.seed, ema=.995, resume=args.resume, precision=fast_precision())
+    referee = Referee()
+    for part in (referee.time, referee.phase): part.requires_grad_(False)
+    fit(referee, partial(batch, pool, 48, 1, args.seed), args.steps, args.out/'frames', 1.5e-3, args.seed, ema=.995, resume=args.resume, precision=fast_precision())
+    referee.requires_grad_(True).frames.requires_grad_(False)
+    beats = features(referee, pool, args.seed, args.entries)
+    fit(referee, partial(clip_batch, beats, 48, args.seed), 2*args.steps, args.out/'time', 2e-3, args.seed, ema=.995, precision=fast_precision())
     referee.save(args.out/'weights/referee', dict(steps=args.steps, seed=args.seed, data=pool.info, commit=commit()), half=True)
 
 
