@@ -71,7 +71,7 @@ def add_generation(
     add('--heart-rate', type=number(20, 250), default=None, help='beats per minute (default: measured, else 70)')
     add('--ef', type=number(5, 85), default=None, help='ejection fraction to aim at, in percent (default: whatever suits the frame)')
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
-    add('--steps', type=whole(1, 250), default=12, help='diffusion steps of each stage (default: 12)')
+    add('--steps', type=whole(1, 250), default=8, help='diffusion steps of each stage (default: 8)')
     add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
     add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
     add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
@@ -105,7 +105,7 @@ def add_synthesis(
     syn.add_argument('--ef-range', type=number(5, 85), nargs=2, default=(20., 75.), metavar=('LO', 'HI'), help='ejection fractions to ask for, in percent (default: 20 75)')
     syn.add_argument('--seconds', type=number(.5, 60), default=3.5, help='length of a film (default: 3.5)')
     syn.add_argument('--frames', type=whole(8, 128), default=64, help='frames in which a beat is drawn (default: 64)')
-    syn.add_argument('--steps', type=whole(1, 250), default=12, help='diffusion steps of each stage (default: 12)')
+    syn.add_argument('--steps', type=whole(1, 250), default=8, help='diffusion steps of each stage (default: 8)')
     syn.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='another number, another set (default: 0)')
     syn.add_argument('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
 

@@ -64,12 +64,13 @@ def sample(
     steps:int=8, # more: slower and finer
     device:torch.device|str='cpu',
     watch:Callable[[int,Tensor],None]|None=None, # called with (step number, current state) after each step
+    temperature:float=1., # size of the first noise; below 1: calmer, and less varied
 )->Tensor: # (b ...)
     "Draw samples by DPM-Solver++(2M), from noise alone."
     if steps < 1: raise ValueError(f'steps must be at least 1, got {steps}')
     scheduler = solver()
     scheduler.set_timesteps(steps, device=device)
-    x = torch.randn(shape, generator=generator, device=generator.device if generator else device).to(device)
+    x = temperature*torch.randn(shape, generator=generator, device=generator.device if generator else device).to(device)
     for i,k in enumerate(scheduler.timesteps):
         x = scheduler.step(predict(x, k.expand(len(x))), k, x).prev_sample
         if watch: watch(i, x)

@@ -143,10 +143,11 @@ def generate(
     prompt:Prompt,
     ef:float|None=None, # ejection fraction to aim at, fraction; None: whatever suits the frame
     frames:int=32, # of the beat, at equal steps of phase
-    steps:int=12, # of the video diffusion; the representations take as many
+    steps:int=8, # of the video diffusion; the representations take as many
     guidance:float=1., # of the phase in both stages; 1: plain
     seed:int=0,
     watch=None, # called with (stage name, step, steps) after each diffusion step
+    temperature:float=.7, # of the video diffusion: how restless the speckle is that it adds
 )->Beat: # ED first; fps is the mean rate that gives the beat its true duration
     "Draw one whole heartbeat ED to ES to ED that passes through the prompt frame."
     check(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef, frames)
@@ -160,7 +161,7 @@ def generate(
     if ef is not None: fields = contract(stages.pcdm, prompt.frame, fields, at, ef)
     here, codec = read_loop(fields[0], at), stages.codec
     ground = carried(codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.fold)
-    z = stages.lvdm.sample(script(reps, theta, ground, at), seeded(seed, 3), steps, (1., guidance), tell('LVDM', steps))
+    z = stages.lvdm.sample(script(reps, theta, ground, at), seeded(seed, 3), steps, (1., guidance), tell('LVDM', steps), temperature)
     change = fan(prompt.frame)*(codec.decode(z)-codec.decode(ground))
     fields, change = (read_loop(x[0], shown[0]) for x in (fields, change))
     video = (carry(prompt.frame[None], here, fields[None])[0] + change).clamp(0, 1)

@@ -198,12 +198,13 @@ class LVDM(Stage):
     def sample(self,
         s:Script,
         generator:torch.Generator|None=None,
-        steps:int=12,
+        steps:int=8,
         guidance:tuple[float,float]=(1., 1.), # of content, motion
         watch=None, # called with (step, latents) after each step
+        temperature:float=1., # of `diffusion.sample`
     )->Tensor: # (b t c h w) latents
         "Draw a beat of latents."
         c, (ground, gap) = self.config.backbone, self.ground(s)
         def predict(x, k): return guided(lambda on: self(x, k, s.only(*on)), guidance)
         look = (lambda i, x: watch(i, ground + gap*x)) if watch else None
-        return ground + gap*sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, look)
+        return ground + gap*sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, look, temperature)

@@ -111,7 +111,7 @@ def prompt_fidelity(
     return min(float(psnr), 100.), float(structural_similarity(a, b, data_range=1, channel_axis=0))
 
 # %% ../nbs/50_metrics.ipynb #f1e1a6b3
-RINGS = (4, 8, 14, 20, 28) # cycles per 64 px
+RINGS = (4, 8, 12, 14, 16, 20, 28) # cycles per 64 px
 
 def power_ratio(
     video:Tensor, # (... h w) generated, in [0,1], at least 64 px each way

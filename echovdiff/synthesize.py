@@ -47,7 +47,7 @@ class Order:
     seconds:float=3.5 # length of a film; a slow heart's has two beats at least
     fps:float=50. # frames per second
     frames:int=64 # in which a beat is drawn, at equal steps of phase
-    steps:int=12 # of each diffusion
+    steps:int=8 # of each diffusion
 
     def __post_init__(self):
         low, high = self.ef_range
@@ -167,7 +167,7 @@ def join(
     for table in ('FileList.csv', 'VolumeTracings.csv'):
         with whole_file(out/table) as whole, open(whole, 'wb') as file:
             for k, part in enumerate(good): file.writelines((part/table).read_bytes().splitlines(True)[k > 0:])
-    write_table(out/'synthetic.csv', FACTS, (f['row'] for f in facts if f['fault'] is None))
+    write_table(out/'synthetic.csv', FACTS.split(), (f['row'] for f in facts if f['fault'] is None))
     (out/'Videos').mkdir(exist_ok=True)
     for film in (film for part in good for film in (part/'Videos').iterdir()): os.replace(film, out/'Videos'/film.name)
     return facts

@@ -2,7 +2,7 @@
 
     python tools/measure.py [PART ...] --referee RUN/weights/referee [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
-Parts, all of them by default: phantom, reading, stills, generated, asked, steps, poor, real. A part that is asked for anew
+Parts, all of them by default: phantom, reading, stills, generated, asked, steps, temperature, poor, real. A part that is asked for anew
 replaces its old numbers, if these are of the same weights. A referee (tools/referee.py) of another architecture, seed and
 training set scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about 40 minutes on two cores.
@@ -13,7 +13,6 @@ import json
 import math
 import platform
 import time
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -22,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from joblib import Parallel, delayed
 from pydicom.data import get_testdata_file
-from referee import Referee
+from referee import Referee, equipment
 
 from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
@@ -45,13 +44,6 @@ HELD_OUT = 900  # seed of the phantoms that no training has seen
 SEEDS = 0, 1, 2  # of the measurement: other hearts and other noise
 FRAMES = dict(ED=0, ES=16, late=26)  # prompts of a beat of 32 frames: end-diastole, end-systole, late diastole
 mean = lambda v: float(np.mean(v))
-
-
-@cache
-def tools(referee: str) -> tuple[Stages, Referee]:
-    "What every process loads once."
-    torch.set_num_threads(1)
-    return load(), Referee.from_folder(referee)
 
 
 def spread(values) -> dict:
@@ -138,11 +130,11 @@ def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
     return torch.cat([deep.mean(0), deep.std(0)]).numpy()
 
 
-def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 12, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
+def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 8, temperature: float = .7, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
     "A beat from one frame of a held-out heart, whose phase is known; and its process time. EF and α are its own unless asked otherwise."
     start = time.process_time()
     prompt = read_prompt(stages, beat.video[frame:frame+1] if picture is None else picture, alpha=alpha or beat.alpha, heart_rate=beat.heart_rate, theta=float(beat.theta[frame]))
-    made = generate(stages, prompt, ef=ef or beat.ef, steps=steps, seed=seed)
+    made = generate(stages, prompt, ef=ef or beat.ef, steps=steps, seed=seed, temperature=temperature)
     return made, time.process_time()-start
 
 
@@ -152,13 +144,13 @@ def codec_psnr(stages: Stages, frame: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 12, how: str = '') -> list[tuple[dict, np.ndarray]]:
+def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 8, how: str = '', temperature: float = .7) -> list[tuple[dict, np.ndarray]]:
     "Beats from one heart, from each of the frames `where` names (or from any); scored, and as features."
-    stages, judge = tools(referee)
+    stages, judge = equipment(referee)
     beat = phantom(seeded(HELD_OUT, 3, seed, i))
     g, found = seeded(HELD_OUT, 4, seed, i), []
     for name, frame in (where or dict(any=int(torch.randint(len(beat), (), generator=g)))).items():
-        made, seconds = draw(stages, beat, frame, seed, steps, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
+        made, seconds = draw(stages, beat, frame, seed, steps, temperature, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
         row = score(made.video, beat, judge, frame)
         row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=abs(float(ef_of(judge(beat.video[None])['mask']))-row['ef_true']))
         found.append((row | dict(prompt=name), features(judge, made.video)))
@@ -188,13 +180,13 @@ def generated(n: int, referee: str) -> dict:
 @torch.no_grad()
 def real_features(i: int, referee: str) -> np.ndarray:
     "Of a heart that no beat was made from."
-    return features(tools(referee)[1], phantom(seeded(HELD_OUT, 7, i)).video)
+    return features(equipment(referee)[1], phantom(seeded(HELD_OUT, 7, i)).video)
 
 
 @torch.no_grad()
 def one_asked(seed: int, i: int, referee: str) -> tuple:
     "EF and α asked, as drawn at random, and obtained: EF by the referee's mask, α by cutting the played film where the referee sees area turn."
-    stages, judge = tools(referee)
+    stages, judge = equipment(referee)
     g = seeded(HELD_OUT, 8, seed, i)
     beat = phantom(g)
     frame, (ef, alpha) = int(torch.randint(len(beat), (), generator=g)), (torch.rand(2, generator=g)*torch.tensor([.6, .3])+torch.tensor([.15, .25])).tolist()
@@ -212,11 +204,11 @@ def asked(n: int, referee: str) -> dict:
                 alpha=dict(n=int(seen.sum()), mae=mean(np.abs(cut-alpha)[seen]), bias=mean((cut-alpha)[seen]), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
 
 
-def quick(n: int, referee: str, steps: int = 12, how: str = '') -> dict:
+def quick(n: int, referee: str, steps: int = 8, how: str = '', temperature: float = .7) -> dict:
     "Beats from any frame, in fewer words."
-    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, steps, how, n=n)]
+    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, steps, how, temperature, n=n)]
     full = whole(rows)
-    return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_14', 'power_16', 'seconds') if k in full})
+    return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_12', 'power_16', 'seconds') if k in full})
 
 
 def centre_crop() -> torch.Tensor:
@@ -257,13 +249,14 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     if part == 'stills': return dict(stills=stills(n))
     if part == 'generated': return dict(generated=generated(args.many, referee))
     if part == 'asked': return dict(asked=asked(few, referee))
-    if part == 'steps': return dict(steps={steps: quick(few, referee, steps) for steps in (4, 12)})
+    if part == 'steps': return dict(steps={steps: quick(few, referee, steps) for steps in (4, 8, 16)})
+    if part == 'temperature': return dict(temperature={t: quick(-(-few//2), referee, temperature=t) for t in (.5, .7, .85, 1.)})
     if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how=how)) for how in POOR})
     found = dict(real_loop=real(pcdm, args.reference)) if args.reference else {}
     return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
 
 
-PARTS = 'phantom', 'reading', 'stills', 'generated', 'asked', 'steps', 'poor', 'real'
+PARTS = 'phantom', 'reading', 'stills', 'generated', 'asked', 'steps', 'temperature', 'poor', 'real'
 
 
 def main():

@@ -7,7 +7,7 @@ phantoms of their own seed. tools/measure.py and the ablations score generated b
 """
 import argparse
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 from echovdiff.data import Chance, Pool, augment, batch, read_loop, seeded
 from echovdiff.pcdm import clip_batch, dice_loss, phase_losses
 from echovdiff.phase import phase_grid
+from echovdiff.pretrained import Stages, load
 from echovdiff.stages import Plan, beats_of, commit
 from echovdiff.train import Stage, fast_precision, fit
 
@@ -86,6 +87,13 @@ def features(referee: Referee, pool: Pool, seed: int, n: int, frames: int = 32) 
         video, mask = augment(loop[:, :, None], mask, seeded(seed, i, 5))
         rows.append((referee.see(video)[1][0].numpy(), mask[0].sum((1, 2)).numpy(), theta.numpy(), np.float32(pool.alpha[i % len(pool)])))
     return dict(zip(('reps', 'area', 'theta', 'alpha'), map(np.stack, zip(*rows))))
+
+
+@cache
+def equipment(folder: str) -> tuple[Stages, Referee]:
+    "What a process that measures loads once: the stages that ship, and the referee."
+    torch.set_num_threads(1)
+    return load(), Referee.from_folder(folder)
 
 
 def main():
