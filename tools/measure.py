@@ -75,7 +75,7 @@ def ultrasound(video: torch.Tensor, how: str, g: torch.Generator) -> torch.Tenso
     if how == 'noise': return (video+.1*torch.randn(video.shape, generator=g)*(video > .01)).clamp(0, 1)
     if how == 'dropout of a third':
         h, w = video.shape[-2:]
-        y, x = torch.meshgrid(torch.arange(h), torch.arange(w)-w/2, indexing='ij')
+        y, x = torch.meshgrid(torch.arange(h).float(), torch.arange(w)-w/2, indexing='ij')
         angle = torch.atan2(x, y+1.)
         edge = (torch.rand((), generator=g)*2-1)*math.pi/12  # the middle of a sector of 90 degrees; 30 of them go dark
         return video*(1-torch.exp(-((angle-edge)/(math.pi/12))**8))
