@@ -27,7 +27,7 @@ from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
-from echovdiff.metrics import ef_of, frechet, score, summary
+from echovdiff.metrics import ef_of, frechet, phase_error, score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import alpha_prior, wrap
@@ -86,6 +86,14 @@ def ultrasound(video: torch.Tensor, how: str, g: torch.Generator) -> torch.Tenso
 POOR = 'gain -12 dB', 'noise', 'dropout of a third', 'half resolution'
 
 
+def misread(pcdm: PCDM, video: torch.Tensor, mask: torch.Tensor, theta: torch.Tensor) -> tuple[float, float, float]:
+    "Phase error (fraction of a beat), Dice and EF of PCDM's reading of a whole beat (t 1 h w)."
+    seen = read(pcdm, video)
+    hard = (seen['mask'] > .5).float()
+    ef = ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()])
+    return phase_error(median_phase(seen['posterior']), theta).item(), dice(hard, (mask > .5).float()).mean().item(), float(ef)
+
+
 def one_reading(seed: int, i: int, frames: int, how: str = '') -> tuple:
     "PCDM on a whole held-out beat that starts anywhere: phase error, Dice, EF read, EF."
     torch.set_num_threads(1)
@@ -93,10 +101,7 @@ def one_reading(seed: int, i: int, frames: int, how: str = '') -> tuple:
     beat, pcdm = phantom(g, frames=frames), PCDM.from_folder(shipped()/'pcdm')
     start = int(torch.randint(frames, (), generator=g))
     video, mask, theta = (x.roll(-start, 0) for x in (ultrasound(beat.video, how, g), beat.mask, beat.theta))
-    seen = read(pcdm, video)
-    hard = (seen['mask'] > .5).float()
-    ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
-    return wrap(median_phase(seen['posterior'])-theta).abs().mean().item()/(2*math.pi), dice(hard, (mask > .5).float()).mean().item(), ef, beat.ef
+    return *misread(pcdm, video, mask, theta), beat.ef
 
 
 def reading(n: int, frames: int, how: str = '') -> dict:
@@ -236,9 +241,9 @@ def real(pcdm: PCDM, reference: Path) -> dict:
 def simulated(pcdm: PCDM, path: Path) -> dict:
     "One beat of a physics simulation."
     beat = np.load(path)
-    seen = read(pcdm, torch.from_numpy(beat['frames']).float()[:, None]/255)
-    off = wrap(median_phase(seen['posterior'])-torch.from_numpy(beat['phase']).float()).abs().mean().item()/(2*math.pi)
-    return dict(phase_mae=off, dice=dice((seen['mask'] > .5).float(), torch.from_numpy(beat['mask']).float()).mean().item())
+    frames, mask, theta = (torch.from_numpy(beat[name]).float() for name in ('frames', 'mask', 'phase'))
+    off, overlap, _ = misread(pcdm, frames[:, None]/255, mask, theta)
+    return dict(phase_mae=off, dice=overlap)
 
 
 def measure(part: str, args: argparse.Namespace) -> dict:

@@ -18,16 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import misread
 from torch import Tensor
 
-from echovdiff.beat import ef_area_length
 from echovdiff.data import Chance, Pool, batch, read_loop, seeded
-from echovdiff.metrics import phase_error
 from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, dice_loss, read
 from echovdiff.phantom import phantom
 from echovdiff.phase import phase_grid
-from echovdiff.posterior import median_phase
-from echovdiff.segment import dice
 from echovdiff.stages import Plan, calibrated, fresh
 from echovdiff.train import fast_precision, fit, write_json
 
@@ -95,10 +92,8 @@ def judged(pcdm: PCDM, n: int = 40) -> dict[str, float]:
     rows = []
     for i in range(n):
         beat = phantom(seeded(910, i))
-        seen = read(pcdm, beat.video)
-        hard = (seen['mask'] > .5).float()
-        ef = float(ef_area_length(hard[seen['area'].argmax()], hard[seen['area'].argmin()]))
-        rows.append((float(phase_error(median_phase(seen['posterior']), beat.theta)), dice(hard, (beat.mask > .5).float()).mean().item(), 100*(ef-beat.ef)))
+        error, overlap, ef = misread(pcdm, beat.video, beat.mask, beat.theta)
+        rows.append((error, overlap, 100*(ef-beat.ef)))
     error, overlap, ef = np.array(rows).T
     return dict(phase_mae=error.mean(), dice=overlap.mean(), ef_mae_points=float(np.nanmean(np.abs(ef))), ef_bias_points=float(np.nanmean(ef)), no_ventricle=int(np.isnan(ef).sum()))
 
