@@ -134,8 +134,9 @@ class Motion(Stage):
         fields:Tensor, # (n 2 h w) true fields of many hearts and phases
     )->'Motion':
         "Principal motions, each scaled to its spread, so that all coefficients are of order one."
-        _, s, v = torch.pca_lowrank(fields.flatten(1), self.config.basis, center=False)
-        self.basis.copy_((s[:,None]/len(fields)**.5*v.T).view_as(self.basis))
+        flat, k = fields.flatten(1).double(), self.config.basis
+        spread, axes = torch.linalg.eigh(flat.T @ flat / len(flat))              # exact and ascending; every process finds the same
+        self.basis.copy_((spread.clamp_min(0).sqrt()*axes).T[-k:].flip(0).view_as(self.basis))
         return self
 
     def coefficients(self, fields:Tensor)->Tensor: # (... 2 h w) -> (... k)
