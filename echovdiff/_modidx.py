@@ -106,6 +106,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'echovdiff.cycles.Cycle.part': ('cycles.html#cycle.part', 'echovdiff/cycles.py'),
                                   'echovdiff.cycles.Cycle.span': ('cycles.html#cycle.span', 'echovdiff/cycles.py'),
                                   'echovdiff.cycles.Rules': ('cycles.html#rules', 'echovdiff/cycles.py'),
+                                  'echovdiff.cycles._curve': ('cycles.html#_curve', 'echovdiff/cycles.py'),
+                                  'echovdiff.cycles._first_low': ('cycles.html#_first_low', 'echovdiff/cycles.py'),
                                   'echovdiff.cycles._last_top': ('cycles.html#_last_top', 'echovdiff/cycles.py'),
                                   'echovdiff.cycles._reason': ('cycles.html#_reason', 'echovdiff/cycles.py'),
                                   'echovdiff.cycles._seen': ('cycles.html#_seen', 'echovdiff/cycles.py'),

@@ -23,13 +23,15 @@ from .phase import COLORS, alpha_prior, unwarp
 from .segment import clean
 
 # %% ../nbs/08_cycles.ipynb #4dd2ff82
+def _curve(area): return torch.as_tensor(area).detach().cpu().double().numpy()
+
 def smooth(
     area:Tensor, # (t) LV area in px^2, at least 5 frames
     fps:float, # frames per second, above 0
     seconds:float=1/8, # over which to fit the parabola
 )->np.ndarray: # (t) the same curve with less noise
     "Savitzky-Golay smoothing with a parabola. Raises `ValueError` for a curve too short, or with nan."
-    curve = torch.as_tensor(area).detach().cpu().double().numpy()
+    curve = _curve(area)
     if curve.ndim != 1 or len(curve) < 5: raise ValueError(f"expected an area curve of at least 5 frames, got shape {curve.shape}: a beat needs more frames than that")
     if not np.isfinite(curve).all(): raise ValueError(f"expected a finite area in every frame, got {np.sum(~np.isfinite(curve))} that are not")
     if not 0 < fps < math.inf: raise ValueError(f"expected fps above 0, got {fps}")
@@ -44,7 +46,7 @@ def period(
     fps:float, # frames per second
 )->float|None: # seconds per beat, or None if nothing repeats
     "The time after which the area curve repeats itself, by autocorrelation; lone misread frames, which would drown a weak beat, are left out."
-    a = smooth(torch.from_numpy(median_filter(torch.as_tensor(area).detach().cpu().double().numpy(), 3, mode='nearest')), fps)
+    a = smooth(torch.from_numpy(median_filter(_curve(area), 3, mode='nearest')), fps)
     x, n = detrend(a), len(a)
     match = np.correlate(x, x, 'full')[n - 1:] / np.arange(n, 0, -1)
     lags = find_peaks(match[:int(.75 * n)], height=.3 * match[0])[0] if match[0] > (1e-6 * abs(a).max())**2 else np.array([])   # not what rounding leaves
@@ -62,7 +64,7 @@ def mend(
     "Frames that are off the median over a sixth of the beat by a tenth of the stroke are drawn anew, from their neighbours."
     rr = period(area, fps)
     if rr is None: return torch.as_tensor(area)
-    curve = torch.as_tensor(area).detach().cpu().double().numpy()
+    curve = _curve(area)
     middle, stroke = median_filter(curve, int(rr*fps/6)//2*2 + 1, mode='nearest'), np.ptp(np.quantile(curve, (.05, .95)))
     good, frame = abs(curve - middle) <= .1 * stroke, np.arange(len(curve))
     return torch.from_numpy(np.interp(frame, frame[good], curve[good]))
@@ -72,15 +74,20 @@ def _last_top(a, stroke): # the last peak that is about as high as the highest: 
     tops = find_peaks(a, prominence=.05 * stroke)[0]
     return int(max([a.argmax(), *(i for i in tops if a[i] >= a.max() - .2 * stroke)]))
 
+def _first_low(a, i, stroke): # the first frame that is as low as the valley at frame i: an empty ventricle stays so until the mitral valve opens
+    higher = np.flatnonzero(a[:i] > a[i] + .01 * stroke)
+    return int(higher[-1]) + 1 if len(higher) else 0
+
 def extremes(
     area:Tensor, # (t) LV area in px^2
     fps:float, # frames per second
 )->tuple[list[int], list[int]]: # ED frames and ES frames; one ED more than ES, or none of either
-    "ES as prominent valleys of the area curve, ED as the last high frame before, between and after them."
+    "ES as the first low frame of each prominent valley of the area curve, ED as the last high frame before, between and after them."
     a = smooth(area, fps)
     low, high = np.quantile(a, (.05, .95))
     apart = fps * (period(area, fps) or 2 * RR[0]) * .4                          # less than half: should two beats pass for one, their ES are still apart
-    es = find_peaks(-a, prominence=max(.5 * (high - low), 1e-6), distance=max(apart, 1))[0].tolist()
+    es = find_peaks(-a, prominence=max(.5 * (high - low), 1e-6), distance=max(apart, 1))[0]
+    es = [_first_low(a, i, high - low) for i in es]
     edges = [0, *es, len(a)]
     return [i + _last_top(a[i:j], high - low) for i, j in zip(edges, edges[1:])] if es else [], es
 
