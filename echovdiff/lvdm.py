@@ -28,6 +28,7 @@ class LVDMConfig:
     reps: int = 128            # width of a representation
     tokens: int = 4            # content tokens made of one representation
     harmonics: int = 4         # multiples of θ in a phase token
+    injected: tuple[str,...] = ('content', 'motion')  # R, Φ: the seats that are filled; fewer for an ablation
     prompt: bool = True        # draw over the carried prompt; the paper injects R and Φ only
     gap: float = .5            # usual size of a latent's difference from the carried prompt
     lean: float = 2.           # how much training leans to high noise, where R and Φ decide what is drawn
@@ -37,7 +38,9 @@ class LVDMConfig:
     fold: int = 2              # places of a picture that a latent holds as channels, each way; 1 for a borrowed codec
 
     def __post_init__(self):
-        b = self.backbone
+        b, known = self.backbone, ('content', 'motion')
+        object.__setattr__(self, 'injected', tuple(self.injected))
+        if set(self.injected) - set(known): raise ValueError(f'injected names seats, of {known}; got {self.injected}')
         if isinstance(b, dict): object.__setattr__(self, 'backbone', (UNet3DConfig if 'folder' in b else BackboneConfig)(**b))
         if isinstance(self.backbone, UNet3DConfig) and not self.frozen: raise ValueError('a borrowed backbone stays as it is: expected frozen=True, got False')
 
@@ -129,12 +132,14 @@ class MotionSeat(nn.Module):
 
 def inject(
     backbone:Backbone|UNet3D,
+    what:tuple[str,...]=('content', 'motion'), # the seats to fill
 )->list[nn.Module]: # the new modules
     "Fill the seats of every block."
-    kinds = dict(content=ContentSeat, motion=MotionSeat)
+    kinds, made = dict(content=ContentSeat, motion=MotionSeat), []
     for block in backbone.blocks:
-        for name in block.seats: setattr(block, name, kinds[name](block.dim, block.heads, backbone.width))
-    return [getattr(block, name) for block in backbone.blocks for name in block.seats]
+        for name in (n for n in block.seats if n in what):
+            made.append(kinds[name](block.dim, block.heads, backbone.width)); setattr(block, name, made[-1])
+    return made
 
 # %% ../nbs/42_lvdm.ipynb #4c76941a
 class LVDM(Stage):
@@ -149,7 +154,7 @@ class LVDM(Stage):
         self.config, c, self.backbone = config, config, backbone or build(config.backbone)
         d = self.backbone.width
         if c.frozen: self.backbone.requires_grad_(False)
-        inject(self.backbone)
+        inject(self.backbone, c.injected)
         self.content, self.motion = nn.Linear(c.reps, c.tokens*d), nn.Linear(6*c.harmonics, d)
         self.no_content, self.no_motion = nn.Parameter(torch.randn(c.tokens, d)*.02), nn.Parameter(torch.randn(d)*.02)
         self.beside = self.backbone.doorway() if c.prompt else None

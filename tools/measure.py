@@ -1,10 +1,10 @@
 """Measure the shipped weights and write echovdiff/weights/measured.json: every number in README and notes comes from here.
 
-    python tools/measure.py [PART ...] --referee RUN/weights/referee [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
+    python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
 Parts, all of them by default: phantom, reading, stills, generated, asked, steps, temperature, poor, real. A part that is asked for anew
-replaces its old numbers, if these are of the same weights. A referee (tools/referee.py) of another architecture, seed and
-training set scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
+replaces its old numbers, if these are of the same weights. The referee (notebook 55), of another architecture, seed and
+training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about 40 minutes on two cores.
 """
 import argparse
@@ -13,6 +13,8 @@ import json
 import math
 import platform
 import time
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from joblib import Parallel, delayed
 from pydicom.data import get_testdata_file
-from referee import Referee, equipment
 
 from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
@@ -30,9 +31,10 @@ from echovdiff.generate import generate, read_prompt
 from echovdiff.metrics import ef_of, frechet, phase_error, score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
-from echovdiff.phase import alpha_prior, wrap
+from echovdiff.phase import alpha_prior, unwarp, wrap
 from echovdiff.posterior import doubt, median_phase
 from echovdiff.pretrained import Stages, load
+from echovdiff.referee import Referee, load_referee
 from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
@@ -96,9 +98,8 @@ def misread(pcdm: PCDM, video: torch.Tensor, mask: torch.Tensor, theta: torch.Te
 
 def one_reading(seed: int, i: int, frames: int, how: str = '') -> tuple:
     "PCDM on a whole held-out beat that starts anywhere: phase error, Dice, EF read, EF."
-    torch.set_num_threads(1)
-    g = seeded(HELD_OUT, 2, seed, i)
-    beat, pcdm = phantom(g, frames=frames), PCDM.from_folder(shipped()/'pcdm')
+    pcdm, g = reader(), seeded(HELD_OUT, 2, seed, i)
+    beat = phantom(g, frames=frames)
     start = int(torch.randint(frames, (), generator=g))
     video, mask, theta = (x.roll(-start, 0) for x in (ultrasound(beat.video, how, g), beat.mask, beat.theta))
     return *misread(pcdm, video, mask, theta), beat.ef
@@ -114,9 +115,8 @@ def reading(n: int, frames: int, how: str = '') -> dict:
 
 def one_still(seed: int, i: int, how: str = '') -> tuple:
     "PCDM on one frame: error in degrees, doubt in degrees."
-    torch.set_num_threads(1)
-    g = seeded(HELD_OUT, 6, seed, i)
-    beat, pcdm = phantom(g, frames=8), PCDM.from_folder(shipped()/'pcdm')
+    pcdm, g = reader(), seeded(HELD_OUT, 6, seed, i)
+    beat = phantom(g, frames=8)
     j = int(torch.randint(8, (), generator=g))
     posterior = read(pcdm, ultrasound(beat.video[j:j+1], how, g))['posterior']
     return math.degrees(wrap(median_phase(posterior)-beat.theta[j]).abs()), math.degrees(doubt(posterior))
@@ -129,10 +129,23 @@ def stills(n: int, how: str = '') -> dict:
     return dict(n=len(error), mean_deg=spread(error), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure].mean(), doubt_deg=said.mean(), confidence=1-said.mean()/90)
 
 
+@cache
+def equipment(folder: str | None) -> tuple[Stages, Referee]:
+    "What a process that measures loads once: the stages that ship, and the referee."
+    torch.set_num_threads(1)
+    return load(), load_referee(folder)
+
+
+@cache
+def reader() -> PCDM:
+    "Stage 1, loaded once in each process."
+    torch.set_num_threads(1)
+    return PCDM.from_folder(shipped()/'pcdm')
+
+
 def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
-    "What the referee's deepest layer sees of a beat: mean and spread over its frames, (2 d). A stand-in for FVD's network."
-    deep = referee.frames(video*2-1, output_hidden_states=True).hidden_states[-1].mean((2, 3))
-    return torch.cat([deep.mean(0), deep.std(0)]).numpy()
+    "What the referee sees of a beat, (2 d). A stand-in for FVD's network."
+    return referee.features(video[None])[0].numpy()
 
 
 def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 8, temperature: float = .7, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
@@ -157,9 +170,9 @@ def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 8, 
     for name, frame in (where or dict(any=int(torch.randint(len(beat), (), generator=g)))).items():
         made, seconds = draw(stages, beat, frame, seed, steps, temperature, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
         row = score(made.video, beat, judge, frame)
-        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=abs(float(ef_of(judge(beat.video[None])['mask']))-row['ef_true']))
+        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]))
         found.append((row | dict(prompt=name), features(judge, made.video)))
-    return [*found, ({}, features(judge, beat.video))]
+    return [*found, (score(beat.video, beat, judge), features(judge, beat.video))]      # last, the real beat: the floor of every grade
 
 
 def whole(rows: list[dict]) -> dict:
@@ -176,9 +189,13 @@ def generated(n: int, referee: str) -> dict:
     other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
     axes = np.linalg.svd((other-other.mean(0))/other.std(0), full_matrices=False)[2][:64].T
     seen = lambda v: ((v-other.mean(0))/other.std(0)) @ axes
-    rows = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
-    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), prompts={
-        name: dict(frechet=frechet(seen(np.array([many[k][1] for many in found])), seen(other)), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
+    rows, g = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}, np.random.default_rng(HELD_OUT)
+    made = {name: seen(np.array([many[k][1] for many in found])) for k, name in enumerate(FRAMES)}
+    draws = [g.integers(len(real), size=len(real)) for _ in range(200)]           # the same hearts for all prompts
+    far = {name: [frechet(some[i], seen(other)) for i in draws] for name, some in made.items()}
+    apart = np.quantile([max(v)/min(v)-1 for v in zip(*far.values())], (.025, .5, .975))
+    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts_apart=apart.tolist(), prompts={
+        name: dict(frechet=frechet(made[name], seen(other)), interval=np.quantile(far[name], (.025, .975)).tolist(), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
                    phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
 
 
@@ -190,23 +207,30 @@ def real_features(i: int, referee: str) -> np.ndarray:
 
 @torch.no_grad()
 def one_asked(seed: int, i: int, referee: str) -> tuple:
-    "EF and α asked, as drawn at random, and obtained: EF by the referee's mask, α by cutting the played film where the referee sees area turn."
+    "EF and α asked, as drawn at random, and obtained: EF by the referee's mask, α by cutting the played film where the referee sees area turn; beside it, the same cut through the true area of the prompt's own heart."
     stages, judge = equipment(referee)
     g = seeded(HELD_OUT, 8, seed, i)
     beat = phantom(g)
     frame, (ef, alpha) = int(torch.randint(len(beat), (), generator=g)), (torch.rand(2, generator=g)*torch.tensor([.6, .3])+torch.tensor([.15, .25])).tolist()
     made, _ = draw(stages, beat, frame, seed, ef=ef, alpha=alpha)
-    film, _ = play(made, float(torch.rand((), generator=g)), 3.5, 50.)
-    cycles = [c.alpha for c in find_cycles(judge(film[None])['area'][0], 50.) if c.reason is None]
-    return ef, float(ef_of(judge(made.video[None])['mask'])), alpha, float(np.median(cycles)) if cycles else math.nan, beat.ef
+    start = float(torch.rand((), generator=g))
+    film, (_, mask) = play(made, start, 3.5, 50.)[0], play(replace(beat, alpha=alpha, tau=unwarp(beat.theta, alpha)), start, 3.5, 50.)
+    return ef, float(ef_of(judge(made.video[None])['mask'])), alpha, cut_alpha(judge(film[None])['area'][0]), cut_alpha(mask.sum((1, 2))), beat.ef
+
+
+def cut_alpha(area: torch.Tensor) -> float:
+    "The median α of a film's beats at 50 frames a second; nan where there are none."
+    found = [c.alpha for c in find_cycles(area, 50.) if c.reason is None]
+    return float(np.median(found)) if found else math.nan
 
 
 def asked(n: int, referee: str) -> dict:
     "EF in 15 to 75 % and α in .25 to .55, asked independently of the heart that the prompt shows."
-    ef, got, alpha, cut, own = np.array(side_by_side(one_asked, referee, n=n)).T
+    ef, got, alpha, cut, floor, own = np.array(side_by_side(one_asked, referee, n=n)).T
     seen = np.isfinite(cut)
+    off = lambda v: dict(mae=float(np.nanmean(np.abs(v-alpha))), bias=float(np.nanmean(v-alpha)))
     return dict(n=len(ef), ef=dict(correlation=np.corrcoef(ef, got)[0, 1], mae_points=spread(100*np.abs(got-ef)), bias_points=spread(100*(got-ef)), slope=np.polyfit(ef, got, 1)[0], correlation_with_own=np.corrcoef(own, got)[0, 1]),
-                alpha=dict(n=int(seen.sum()), mae=mean(np.abs(cut-alpha)[seen]), bias=mean((cut-alpha)[seen]), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
+                alpha=dict(n=int(seen.sum()), **off(cut), of_the_cutter=off(floor), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
 
 
 def quick(n: int, referee: str, steps: int = 8, how: str = '', temperature: float = .7) -> dict:
@@ -248,7 +272,7 @@ def simulated(pcdm: PCDM, path: Path) -> dict:
 
 def measure(part: str, args: argparse.Namespace) -> dict:
     "The numbers of one part."
-    n, few, pcdm, referee = args.n, -(-args.n//len(SEEDS)), PCDM.from_folder(shipped()/'pcdm'), str(args.referee)
+    n, few, pcdm, referee = args.n, -(-args.n//len(SEEDS)), reader(), args.referee
     if part == 'phantom': return dict(phantom=phantoms())
     if part == 'reading': return dict(pcdm=[reading(few, frames) for frames in (16, 32)])
     if part == 'stills': return dict(stills=stills(n))
@@ -267,7 +291,7 @@ PARTS = 'phantom', 'reading', 'stills', 'generated', 'asked', 'steps', 'temperat
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('parts', nargs='*', choices=[*PARTS, []], help='what to measure (default: all)')
-    parser.add_argument('--referee', type=Path, required=True)
+    parser.add_argument('--referee', help='folder of another referee than the one that ships')
     parser.add_argument('--reference', type=Path)
     parser.add_argument('--simulated', type=Path)
     parser.add_argument('--n', type=int, default=128)

@@ -1,7 +1,7 @@
 """Four designs of stage 3 at equal steps: what does stage 0 buy, what freezing, what drawing over the carried prompt?
 
     python tools/measure_designs.py train --run RUN [--steps 600]            # about an hour on one core
-    python tools/measure_designs.py score --run RUN --referee RUN/weights/referee [--n 96]
+    python tools/measure_designs.py score --run RUN [--referee FOLDER] [--n 96]
 
 All are of one small size, see the same batches and take the same number of steps, those of stage 0 included; stages 1 and 2
 and the codec are the ones that ship. `train` resumes. `score` draws beats of held-out hearts with each, and writes
@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from measure import HELD_OUT, draw, features, real_features
-from referee import Referee, equipment
+from measure import HELD_OUT, draw, equipment, features, real_features
 
 from echovdiff.backbone import Backbone, BackboneConfig
 from echovdiff.data import Pool, seeded

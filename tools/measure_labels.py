@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from measure import misread
 from torch import Tensor
 
 from echovdiff.data import Chance, Pool, batch, read_loop, seeded
-from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, dice_loss, read
+from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, mask_losses, read
 from echovdiff.phantom import phantom
 from echovdiff.phase import phase_grid
 from echovdiff.stages import Plan, calibrated, fresh
@@ -55,8 +54,7 @@ class Through(PCDM):
     "PCDM on whole clips, where the area of the self-consistency losses teaches the mask as well."
     def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
         out = self(batch['video'])
-        losses = dict(dice=dice_loss(out['mask'], batch['mask']), bce=2*F.binary_cross_entropy_with_logits(out['logits'], batch['mask']),
-                      **self.clip_losses(out['posterior'], out['area'], batch['theta']))
+        losses = dict(**mask_losses(out['logits'], batch['mask']), **self.clip_losses(out['posterior'], out['area'], batch['theta']))
         return dict(loss=sum(losses.values()), **losses)
 
 
