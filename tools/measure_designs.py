@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from measure import HELD_OUT, draw, equipment, features, real_features
+from measure import HELD_OUT, equipment, features, real_features
 
 from echovdiff.backbone import Backbone, BackboneConfig
 from echovdiff.data import Pool, seeded
@@ -25,6 +25,7 @@ from echovdiff.lvdm import LVDM, LVDMConfig
 from echovdiff.metrics import frechet, score, summary
 from echovdiff.phantom import phantom
 from echovdiff.pretrained import load
+from echovdiff.rivals import Painter, Task, full
 from echovdiff.stages import commit, fresh
 from echovdiff.train import fast_precision, fit, read_log, write_json
 
@@ -66,9 +67,9 @@ def one_beat(i: int, run: Path, name: str, referee: str) -> tuple[dict, np.ndarr
     "A beat of a held-out heart from any of its frames, scored, and as features."
     stages, judge = equipment(referee)
     beat, lvdm = phantom(seeded(HELD_OUT, 20, i)), LVDM.from_folder(place(run, name)/'weights')
-    frame = int(torch.randint(len(beat), (), generator=seeded(HELD_OUT, 21, i)))
-    made, _ = draw(replace(stages, lvdm=lvdm), beat, frame, i)
-    return score(made.video, beat, judge, frame), features(judge, made.video)
+    task = Task(beat, int(torch.randint(len(beat), (), generator=seeded(HELD_OUT, 21, i))), i)
+    video = (full(replace(stages, lvdm=lvdm)) if lvdm.config.prompt else Painter(stages, lvdm))(task)
+    return score(video, beat, judge, task.frame), features(judge, video)
 
 
 def scored(run: Path, referee: str, n: int) -> dict:
