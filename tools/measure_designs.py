@@ -35,8 +35,8 @@ PAPER, OURS = replace(LVDMConfig.paper(), backbone=SMALL), replace(LVDMConfig(),
 DESIGNS = {  # name: config, share of the steps that stage 0 takes
     'frozen, never pre-trained': (PAPER, 0.),
     'the paper: stage 0, frozen, then R and Φ': (PAPER, .5),
-    'R and Φ, all trained at once': (replace(PAPER, frozen=False), 0.),
-    'ours: over the carried prompt, all trained': (OURS, 0.)}
+    'ours: over the carried prompt, all trained': (OURS, 0.),
+    'R and Φ, all trained at once': (replace(PAPER, frozen=False), 0.)}
 ROWS = 'phase_error', 'area_correlation', 'ef_error', 'loop_closure', 'prompt_psnr', 'power_8', 'power_16'
 
 
