@@ -23,7 +23,7 @@ from .perceptual import Lpips, shipped_file
 from .sector import InputError
 from .video import content_hash
 
-# %% ../nbs/54_extractors.ipynb #d25f624d
+# %% ../nbs/54_extractors.ipynb #c088c856
 class Extractor(nn.Module):
     "A network that turns videos (n t 1 h w) in [0,1] into features: (n d), or (n t d) if it sees single frames."
     name, d, shortest = 'distance', None, 1 # of the distance it gives; width of its features; fewest frames of a video
@@ -40,6 +40,7 @@ class Extractor(nn.Module):
     def forward(self, videos):
         n, t, c, h, w = videos.shape
         if t < self.shortest: raise InputError(f'{self.name} needs at least {self.shortest} frames, got videos of {t}; generate longer ones')
+        if not (videos.min() >= -.01 and videos.max() <= 1.01): raise InputError(f'expected intensities in [0,1], got {videos.min():.3g} to {videos.max():.3g}; scale or clamp them')
         out = self.features(videos)
         if out.shape[-1] != self.d: raise InputError(f'expected {self.d} features for {self.name}, this file gives {out.shape[-1]}: it is another network, whose distance may not bear that name')
         return out
