@@ -155,7 +155,7 @@ def cost(
     "What one beat costs."
     with ProcessPoolExecutor(1, get_context('spawn' if torch.cuda.is_available() else 'fork')) as pool: return pool.submit(_cost, make, exam).result()
 
-# %% ../nbs/57_evaluate.ipynb #7833c9a4
+# %% ../nbs/57_evaluate.ipynb #f2572e91
 def seen_by(
     others:list[dict], # rows of real beats outside the exam
     most:int=64, # axes
@@ -185,7 +185,7 @@ def table(
     out = Path(out); rows = {path.stem: rows_of(path) for path in sorted(out.glob('*.jsonl'))}
     plain = lambda some: [{k: v for k,v in row.items() if k not in ('features', 'seed', 'i')} for row in some]
     far = distances(rows) if {'real', 'others'} <= rows.keys() else {}
-    ef = lambda some: float(np.corrcoef([r['ef'] for r in some], [r['ef_true'] for r in some])[0, 1]) if len(some) > 2 else math.nan
+    ef = lambda some: float(np.corrcoef(*np.array([(r['ef'], r['ef_true']) for r in some]).T)[0, 1]) if np.std([r['ef'] for r in some]) > 1e-6 else None
     found = {name: dict(n=len(some), ef_correlation=ef(some), **summary(plain(some), seeded(HELD_OUT, 5)), **far.get(name, {})) for name,some in rows.items() if name != 'others'}
     return dict(exam=json.loads((out/'exam.json').read_text()), frames=32, grader='referee (55), features of its deepest layer', rivals=found)
 

@@ -77,7 +77,7 @@ def scored(run: Path, referee: str, n: int) -> dict:
     real = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(n)))
     axes = np.linalg.svd((real-real.mean(0))/real.std(0), full_matrices=False)[2][:24].T
     seen, rows = lambda v: ((np.array(v)-real.mean(0))/real.std(0)) @ axes, []
-    for name in DESIGNS:
+    for name in (n for n in DESIGNS if (place(run, n)/'weights').exists()):
         found, said = zip(*Parallel(2)(delayed(one_beat)(i, run, name, referee) for i in range(n)))
         numbers = summary(list(found), seeded(HELD_OUT, 22))
         log = read_log(place(run, name)/'stage3')
