@@ -4,20 +4,18 @@
 
 # %% auto #0
 __all__ = ['QUESTIONS', 'COLUMNS', 'pairs', 'digits', 'build', 'Trial', 'Study', 'krippendorff', 'icc', 'marks', 'agreement',
-           'results', 'which_is_real', 'Desk', 'rate']
+           'results', 'which_is_real']
 
-# %% ../nbs/68_readers.ipynb #a6bec8a4
+# %% ../nbs/68_readers.ipynb #5a7cbcfd
 import json
 import math
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 import torch
-from ipywidgets import HTML, Button, HBox, Layout, RadioButtons, VBox, Video
 from scipy.stats import binomtest
 from torch import Tensor
 
@@ -214,48 +212,3 @@ def which_is_real(
     lines = [(reader if by == 'reader' else drawn[row['trial']], real[row['clip']]) for row, reader in said]
     groups = {name: [hit for of, hit in lines if name in (of, 'all')] for name in (*sorted({of for of, _ in lines}), 'all')}
     return {name: (sum(hits), len(hits), sum(hits)/len(hits), *binomtest(sum(hits), len(hits)).proportion_ci()) for name, hits in groups.items() if hits}
-
-# %% ../nbs/68_readers.ipynb #d898ce71
-class Desk(VBox):
-    "Where a reader rates a study: two players, marks, one choice, Next."
-    def __init__(self,
-        study:Study,
-        reader:str, # name of letters, digits, - and _
-        width:int=336, # of a player, px
-    ):
-        self.study, self.reader = study, reader
-        row = lambda options, name: RadioButtons(options=options, value=None, description=name, orientation='horizontal', layout=Layout(width='auto'), style=dict(description_width='150px'))
-        self.players = [Video(format='mp4', autoplay=True, loop=True, controls=True, layout=Layout(width=f'{width}px')) for _ in range(2)]
-        self.rows = [[row([1, 2, 3, 4, 5], name) for name in QUESTIONS.values()] for _ in range(2)]
-        self.choice, self.button = row(['left', 'right'], 'which one is real?'), Button(description='Next', button_style='primary')
-        self.head, self.says = HTML(), HTML()
-        sides = [VBox([player, *rows]) for player, rows in zip(self.players, self.rows)]
-        self.work = VBox([HBox(sides, layout=Layout(flex_flow='row wrap', grid_gap='24px')), self.choice, self.button])
-        super().__init__([self.head, self.work, self.says])
-        self.button.on_click(lambda _: self.answer())
-        self.turn()
-
-    def turn(self)->None:
-        "Show the first trial without an answer, or thanks."
-        self.trial, self.began = self.study.next(self.reader), time.monotonic()
-        self.says.value = ''
-        for row in (*self.rows[0], *self.rows[1], self.choice): row.value = None
-        if self.trial is None: self.head.value, self.work.layout.display = '<b>That was the last one. Thank you!</b>', 'none'; return
-        self.head.value = f'<b>{self.trial.done+1} of {self.trial.of}</b> &nbsp; 1: poor &nbsp; 5: excellent'
-        for player, clip in zip(self.players, (self.trial.left, self.trial.right)): player.value = (self.study.folder/'clips'/f'{clip}.mp4').read_bytes()
-
-    def answer(self)->None:
-        "Write the answer and go on; or say what is missing."
-        left, right = ([row.value for row in rows] for rows in self.rows)
-        try:
-            if self.choice.value is None: raise ValueError('which one is real? Choose left or right; a guess is an answer')
-            self.study.record(self.reader, self.trial, left, right, self.choice.value, time.monotonic()-self.began)
-        except ValueError as error: self.says.value = f'<span role="alert">Not yet: {error}.</span>'
-        else: self.turn()
-
-def rate(
-    study:Study|str|Path, # or its folder
-    reader:str, # name of letters, digits, - and _
-)->Desk:
-    "The desk of a reader, at the first trial without an answer."
-    return Desk(study if isinstance(study, Study) else Study(study), reader)
