@@ -1,7 +1,7 @@
 """The widgets in a real browser: live in JupyterLab, and on a page of the site from file://.
 
 Needs Debian's chromium and, from PyPI, playwright; without them these tests are skipped, and say why.
-Everything happens in a copy of the two notebooks, for JupyterLab saves what it opens.
+Everything happens in a copy of the notebooks, for JupyterLab saves what it opens.
 """
 import json
 import os
@@ -28,11 +28,11 @@ MIRROR = "from ipywidgets import Label\nfrom traitlets import dlink\nseen = Labe
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    "A kit of two notebooks: 70_widgets and apps/alpha."
+    "A kit of three notebooks: 70_widgets and the apps."
     copy = tmp_path_factory.mktemp("kit")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb"):
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/reader_study.ipynb"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
@@ -204,3 +204,21 @@ def test_lab_alpha(page, lab):
     for _ in range(4): page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle')?.textContent.startsWith('α = 0.40')", timeout=10_000)
     print(f"4 steps of the slider in {time.time() - start:.2f} s")
+
+
+def test_lab_reader_study(page, lab):
+    "A trial of the reader study by keyboard alone: errors in words, and on to the next."
+    run_all(page, f"{lab}/lab/workspaces/readers/tree/apps/reader_study.ipynb")
+    desk = page.locator(".jp-OutputArea-output", has=page.locator("video"))
+    desk.get_by_text("1 of 4").wait_for()
+    page.wait_for_function("[...document.querySelectorAll('video')].filter(v => v.readyState > 1).length == 2")
+    page.wait_for_function("[...document.querySelectorAll('video')].every(v => v.currentTime > 0)")      # they play
+    page.locator(".reader-keys").focus()
+    page.keyboard.press("Enter")
+    desk.get_by_role("alert").wait_for()
+    assert "Not yet: which one is real?" in desk.get_by_role("alert").inner_text()
+    for key in ("ArrowRight", *"123445", "Backspace", "4"): page.keyboard.press(key)
+    page.wait_for_function("""[...document.querySelectorAll('.widget-radio-box input:checked')].map(i => i.dataset.value).join() === '1,2,3,4,4,4,right'""")
+    page.keyboard.press("Enter")
+    desk.get_by_text("2 of 4").wait_for()
+    page.wait_for_function("document.querySelectorAll('.widget-radio-box input:checked').length == 0")

@@ -14,7 +14,6 @@ import math
 import platform
 import time
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from joblib import Parallel, delayed
+from equipment import equipment, reader
 from pydicom.data import get_testdata_file
 
 from echovdiff.beat import Beat, ef_area_length
@@ -34,7 +34,7 @@ from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import alpha_prior, unwarp, wrap
 from echovdiff.posterior import doubt, median_phase
 from echovdiff.pretrained import Stages, load
-from echovdiff.referee import Referee, load_referee
+from echovdiff.referee import Referee
 from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
@@ -127,20 +127,6 @@ def stills(n: int, how: str = '') -> dict:
     error, said = np.array(side_by_side(one_still, how, n=n)).T
     sure = said <= np.median(said)
     return dict(n=len(error), mean_deg=spread(error), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure].mean(), doubt_deg=said.mean(), confidence=1-said.mean()/90)
-
-
-@cache
-def equipment(folder: str | None) -> tuple[Stages, Referee]:
-    "What a process that measures loads once: the stages that ship, and the referee."
-    torch.set_num_threads(1)
-    return load(), load_referee(folder)
-
-
-@cache
-def reader() -> PCDM:
-    "Stage 1, loaded once in each process."
-    torch.set_num_threads(1)
-    return PCDM.from_folder(shipped()/'pcdm')
 
 
 def features(referee: Referee, video: torch.Tensor) -> np.ndarray:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from equipment import equipment
 from joblib import Parallel, delayed
-from measure import HELD_OUT, equipment, features, real_features
+from measure import HELD_OUT, features, real_features
 
 from echovdiff.backbone import Backbone, BackboneConfig
 from echovdiff.data import Pool, seeded
