@@ -57,6 +57,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'echovdiff.bench.BenchPlan.contender': ('bench.html#benchplan.contender', 'echovdiff/bench.py'),
                                  'echovdiff.bench.BenchPlan.quick': ('bench.html#benchplan.quick', 'echovdiff/bench.py'),
                                  'echovdiff.bench.BenchPlan.tiny': ('bench.html#benchplan.tiny', 'echovdiff/bench.py'),
+                                 'echovdiff.bench.BenchPlan.trained': ('bench.html#benchplan.trained', 'echovdiff/bench.py'),
                                  'echovdiff.bench.as_markdown': ('bench.html#as_markdown', 'echovdiff/bench.py'),
                                  'echovdiff.bench.batches_of': ('bench.html#batches_of', 'echovdiff/bench.py'),
                                  'echovdiff.bench.bench': ('bench.html#bench', 'echovdiff/bench.py'),

@@ -32,7 +32,10 @@ from .rivals import Clock, MonaiConfig, MonaiPeer, Nearest, Painter, Peer, Rival
 from .stages import fresh
 from .train import Stage, agree, fast_precision, fit, read_log, write_json
 
-# %% ../nbs/58_bench.ipynb #9e2d77eb
+# %% ../nbs/58_bench.ipynb #e8a91750
+TRAINED = 'A', 'B', 'C', 'D', 'D, no prompt', 'D, carried', 'clock', 'MONAI'
+OTHERS = 'frozen', 'nearest', 'kit', 'kit, phase read'
+
 @dataclass(frozen=True)
 class BenchPlan:
     "How much every contender learns, and how it is examined."
@@ -43,11 +46,15 @@ class BenchPlan:
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(dim=96, layers=4, heads=3))
     monai: MonaiConfig = field(default_factory=MonaiConfig)
     size: tuple[int,int] = (4, 16)                         # beats of a step, frames of each
+    who: tuple[str,...] = (*TRAINED, *OTHERS)              # competes
+
+    @property
+    def trained(self)->list[str]: return [name for name in self.who if name in TRAINED]
 
     @classmethod
     def quick(cls): return cls(beats=48, steps=40, monai_steps=20, exam=Exam(n=12, seeds=(0,)))
     @classmethod
-    def tiny(cls): return cls(4, 2, 2, Exam(n=2, seeds=(0,)), BackboneConfig(dim=32, layers=1, heads=2), MonaiConfig.tiny(), (2, 8))
+    def tiny(cls): return cls(4, 2, 2, Exam(n=2, seeds=(0,)), BackboneConfig(dim=32, layers=1, heads=2), MonaiConfig.tiny(), (2, 8), ('D', 'frozen'))
 
     def contender(self,
         name:str,
@@ -58,9 +65,6 @@ class BenchPlan:
         return {'A': (lvdm(()), 'phase', Painter), 'B': (lvdm(('motion',)), 'phase', Painter), 'C': (lvdm(('content',)), 'phase', Painter), 'D': (lvdm(both), 'phase', Painter),
                 'D, no prompt': (lvdm(both, prompt=False), 'phase', Painter), 'D, carried': (lvdm(both), 'carried', None),
                 'clock': (lvdm(('motion',)), 'time', Clock), 'MONAI': (partial(MonaiPeer, self.monai), 'time', Peer)}[name]
-
-TRAINED = 'A', 'B', 'C', 'D', 'D, no prompt', 'D, carried', 'clock', 'MONAI'
-OTHERS = 'frozen', 'nearest', 'kit', 'kit, phase read'
 
 # %% ../nbs/58_bench.ipynb #4ad565fb
 def slug(
@@ -102,7 +106,7 @@ def rival(
     net = (MonaiPeer if name == 'MONAI' else LVDM).from_folder(run/slug(name)/str(seed)/'weights')
     return painter(stages, net) if painter else full(replace(stages, lvdm=net))
 
-# %% ../nbs/58_bench.ipynb #96d75730
+# %% ../nbs/58_bench.ipynb #d074b53a
 def bench(
     run:str|Path, # a folder; a bench that was broken off goes on
     plan:BenchPlan=BenchPlan(),
@@ -117,14 +121,14 @@ def bench(
     stages = load()
     pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, 0, workers=workers)
     if not (run/'features').exists(): Features.build(run/'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
-    Parallel(workers)(delayed(learn)(run, plan, name, seed) for seed in plan.exam.seeds for name in TRAINED)
+    Parallel(workers)(delayed(learn)(run, plan, name, seed) for seed in plan.exam.seeds for name in plan.trained)
     for name,other in dict(real=False, others=True).items(): sit(name, make_real, plan.exam, run/'exam', workers=workers, other=other)
-    for name in (*TRAINED, *OTHERS):
+    for name in plan.who:
         start = time.time(); sit(slug(name), partial(rival, run, plan, name), plan.exam, run/'exam', workers=workers)
         tell(f'{name}: drawn and graded in {time.time()-start:.0f} s')
     found = table(run/'exam') | dict(plan=note, machine=machine(), weights=stages.name)
-    found['cost'] = {name: cost(partial(rival, run, plan, name), plan.exam) for name in (*TRAINED, *OTHERS)}
-    found['loss'] = {name: [read_log(run/slug(name)/str(seed)).get('loss', [None])[-1] for seed in plan.exam.seeds] for name in TRAINED}
+    found['cost'] = {name: cost(partial(rival, run, plan, name), plan.exam) for name in plan.who}
+    found['loss'] = {name: [read_log(run/slug(name)/str(seed)).get('loss', [None])[-1] for seed in plan.exam.seeds] for name in plan.trained}
     write_json(run/'results.json', found)
     return found
 

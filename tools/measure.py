@@ -152,13 +152,13 @@ def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 8, 
     "Beats from one heart, from each of the frames `where` names (or from any); scored, and as features."
     stages, judge = equipment(referee)
     beat = phantom(seeded(HELD_OUT, 3, seed, i))
-    g, found = seeded(HELD_OUT, 4, seed, i), []
+    g, found, real = seeded(HELD_OUT, 4, seed, i), [], score(beat.video, beat, judge)       # the real beat: the floor of every grade
     for name, frame in (where or dict(any=int(torch.randint(len(beat), (), generator=g)))).items():
         made, seconds = draw(stages, beat, frame, seed, steps, temperature, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
         row = score(made.video, beat, judge, frame)
-        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]))
+        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=real['ef_error'])
         found.append((row | dict(prompt=name), features(judge, made.video)))
-    return [*found, (score(beat.video, beat, judge), features(judge, beat.video))]      # last, the real beat: the floor of every grade
+    return [*found, (real, features(judge, beat.video))]
 
 
 def whole(rows: list[dict]) -> dict:
