@@ -211,6 +211,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'echovdiff.evaluate.cost': ('evaluate.html#cost', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.distances': ('evaluate.html#distances', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.examine_weights': ('evaluate.html#examine_weights', 'echovdiff/evaluate.py'),
+                                    'echovdiff.evaluate.eyes': ('evaluate.html#eyes', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.grade': ('evaluate.html#grade', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.kit': ('evaluate.html#kit', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.machine': ('evaluate.html#machine', 'echovdiff/evaluate.py'),

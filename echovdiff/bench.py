@@ -52,7 +52,7 @@ class BenchPlan:
     def trained(self)->list[str]: return [name for name in self.who if name in TRAINED]
 
     @classmethod
-    def quick(cls): return cls(beats=48, steps=40, monai_steps=20, exam=Exam(n=12, seeds=(0,)))
+    def quick(cls): return cls(beats=48, steps=40, monai_steps=20, exam=Exam(n=8, seeds=(0,)))
     @classmethod
     def tiny(cls): return cls(4, 2, 2, Exam(n=2, seeds=(0,)), BackboneConfig(dim=32, layers=1, heads=2), MonaiConfig.tiny(), (2, 8), ('D', 'frozen'))
 
@@ -132,9 +132,9 @@ def bench(
     write_json(run/'results.json', found)
     return found
 
-# %% ../nbs/58_bench.ipynb #e2999e71
+# %% ../nbs/58_bench.ipynb #7431e394
 COLUMNS = dict(phase_error=('phase error', 'mean', 100, '% of a beat'), area_correlation=('area correlation', 'median', 1, ''), area_amplitude=('area amplitude', 'mean', 1, '× true'), ef_error=('EF error', 'mean', 100, 'points'),
-               loop_closure=('loop closure', 'median', 1, '× a step'), prompt_psnr=('prompt', 'mean', 1, 'dB'), power_12=('texture, k = 12', 'mean', 1, '× real'), frechet=('Fréchet distance', None, 1, ''))
+               loop_closure=('loop closure', 'median', 1, '× a step'), prompt_psnr=('prompt', 'mean', 1, 'dB'), power_12=('texture, k = 12', 'mean', 1, '× real'), tlpips=('tLPIPS', 'mean', 1, ''), tssim=('tSSIM', 'mean', 1, ''), frechet=('Fréchet distance', None, 1, ''))
 
 def cells(
     found:dict, # results.json

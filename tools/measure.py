@@ -2,7 +2,7 @@
 
     python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
-Parts, all of them by default: phantom, reading, stills, generated, asked, steps, temperature, poor, real. A part that is asked for anew
+Parts, all of them by default: phantom, reading, stills, generated, floor, asked, steps, temperature, poor, real. A part that is asked for anew
 replaces its old numbers, if these are of the same weights. The referee (notebook 55), of another architecture, seed and
 training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about 40 minutes on two cores.
@@ -204,6 +204,23 @@ def one_asked(seed: int, i: int, referee: str) -> tuple:
     return ef, float(ef_of(judge(made.video[None])['mask'])), alpha, cut_alpha(judge(film[None])['area'][0]), cut_alpha(mask.sum((1, 2))), beat.ef
 
 
+@torch.no_grad()
+def one_floor(seed: int, i: int, referee: str | None) -> tuple[dict, float]:
+    "The referee on a real beat, and on its film: metrics, and how far off the α is that is cut from the areas it sees."
+    _, judge = equipment(referee)
+    g = seeded(HELD_OUT, 9, seed, i)
+    beat, alpha, start = phantom(g), .25+.3*float(torch.rand((), generator=g)), float(torch.rand((), generator=g))
+    film, _ = play(replace(beat, alpha=alpha, tau=unwarp(beat.theta, alpha)), start, 3.5, 50.)
+    return score(beat.video, beat, judge), cut_alpha(judge(film[None])['area'][0])-alpha
+
+
+def floor(n: int, referee: str | None) -> dict:
+    "What the referee says of real beats: no beat can be graded better."
+    rows, off = zip(*side_by_side(one_floor, referee, n=n))
+    off = np.array(off)
+    return whole(list(rows)) | dict(alpha=dict(n=int(np.isfinite(off).sum()), mae=float(np.nanmean(abs(off))), bias=float(np.nanmean(off))))
+
+
 def cut_alpha(area: torch.Tensor) -> float:
     "The median α of a film's beats at 50 frames a second; nan where there are none."
     found = [c.alpha for c in find_cycles(area, 50.) if c.reason is None]
@@ -263,6 +280,7 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     if part == 'reading': return dict(pcdm=[reading(few, frames) for frames in (16, 32)])
     if part == 'stills': return dict(stills=stills(n))
     if part == 'generated': return dict(generated=generated(args.many, referee))
+    if part == 'floor': return dict(floor=floor(-(-few//2), referee))
     if part == 'asked': return dict(asked=asked(few, referee))
     if part == 'steps': return dict(steps={steps: quick(few, referee, steps) for steps in (4, 8, 16)})
     if part == 'temperature': return dict(temperature={t: quick(-(-few//2), referee, temperature=t) for t in (.5, .7, .85, 1.)})
@@ -271,7 +289,7 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
 
 
-PARTS = 'phantom', 'reading', 'stills', 'generated', 'asked', 'steps', 'temperature', 'poor', 'real'
+PARTS = 'phantom', 'reading', 'stills', 'generated', 'floor', 'asked', 'steps', 'temperature', 'poor', 'real'
 
 
 def main():
