@@ -70,6 +70,7 @@ class BenchPlan:
 def slug(
     name:str, # of a contender
 )->str: # of its files
+    "A name without spaces and commas."
     return name.replace(', ', '-').replace(' ', '-')
 
 def batches_of(
