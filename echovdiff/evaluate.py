@@ -143,7 +143,8 @@ def sit(
     rows = rows_of(path); done = {(row['seed'], row['i']) for row in rows}
     path.write_text(''.join(json.dumps(row)+'\n' for row in rows))          # a torn last line is dropped
     todo = {seed: [i for i in range(exam.n) if (seed, i) not in done] for seed in exam.seeds}
-    parts = [(seed, hearts[i:i+8]) for seed,hearts in todo.items() for i in range(0, len(hearts), 8)]
+    size = max(1, min(8, -(-sum(map(len, todo.values()))//workers)))        # enough for every process, and not too much to lose
+    parts = [(seed, hearts[i:i+size]) for seed,hearts in todo.items() for i in range(0, len(hearts), size)]
     for found in Parallel(workers, return_as='generator')(delayed(block)(make, exam, *part, referee, other) for part in parts):
         with path.open('a') as f: f.writelines(json.dumps(row)+'\n' for row in found)
     return rows_of(path)
