@@ -217,6 +217,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'echovdiff.evaluate.machine': ('evaluate.html#machine', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.make_real': ('evaluate.html#make_real', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.no_rival': ('evaluate.html#no_rival', 'echovdiff/evaluate.py'),
+                                    'echovdiff.evaluate.note': ('evaluate.html#note', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.real': ('evaluate.html#real', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.rows_of': ('evaluate.html#rows_of', 'echovdiff/evaluate.py'),
                                     'echovdiff.evaluate.seen_by': ('evaluate.html#seen_by', 'echovdiff/evaluate.py'),
