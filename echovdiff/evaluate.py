@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'PROMPTS', 'stored_beat', 'Exam', 'eyes', 'grade', 'real', 'make_real', 'block', 'rows_of', 'note', 'sit',
-           'no_rival', 'cost', 'seen_by', 'distances', 'table', 'machine', 'kit', 'examine_weights']
+           'cost', 'seen_by', 'distances', 'table', 'machine', 'kit', 'examine_weights']
 
 # %% ../nbs/57_evaluate.ipynb #7ff1dec2
 import json
@@ -34,7 +34,7 @@ from .phantom import phantom
 from .phase import phase_grid, unwarp, wrap
 from .pretrained import load
 from .referee import Referee, load_referee
-from .rivals import Rival, Task, frozen, full
+from .rivals import Rival, Task, full
 from .sector import InputError
 from .stages import commit
 from .store import StorePool
@@ -158,12 +158,6 @@ def sit(
     return rows_of(path)
 
 # %% ../nbs/57_evaluate.ipynb #990c1e1b
-def no_rival(
-    seed:int, # ignored
-)->Rival:
-    "A still, whatever the seed."
-    return frozen
-
 def _cost(make, exam):
     torch.set_num_threads(1)
     before, draw, task = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, make(0), exam.task(0, 0)

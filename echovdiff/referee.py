@@ -140,18 +140,18 @@ class RefereePlan:
     entries: int = 1000  # beats that are seen once and kept
     clips: int = 2000    # steps of 48 clips
     seed: int = 55001    # of hearts and training; no other part of the kit uses it
+    workers: int = 2     # processes that render the hearts
 
     @classmethod
-    def tiny(cls): return cls(RefereeConfig.tiny(), 4, 3, 4, 3)
+    def tiny(cls): return cls(RefereeConfig.tiny(), 4, 3, 4, 3, workers=1)
 
 def train_referee(
     run:str|Path, # the run's folder; a run that was killed goes on
     plan:RefereePlan=RefereePlan(),
-    workers:int=2, # processes that render the hearts
 )->Referee:
     "Train a referee on its own hearts; its weights land in run/weights/referee."
     run, seed, precision = Path(run), plan.seed, fast_precision()
-    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, seed, workers=workers)
+    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, seed, workers=plan.workers)
     referee = fresh(partial(Referee, plan.config), seed)
     for part in (referee.time, referee.phase): part.requires_grad_(False)
     fit(referee, partial(stills, pool, 32, seed), plan.stills, run/'frames', 1.5e-3, seed, ema=.995, resume=True, precision=precision)
