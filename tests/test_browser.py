@@ -32,7 +32,7 @@ def copy(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("kit")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/reader_study.ipynb"):
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/generate.ipynb", "nbs/apps/reader_study.ipynb"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
@@ -222,3 +222,39 @@ def test_lab_reader_study(page, lab):
     page.keyboard.press("Enter")
     desk.get_by_text("2 of 4").wait_for()
     page.wait_for_function("document.querySelectorAll('.widget-radio-box input:checked').length == 0")
+
+
+def test_lab_generate(page, lab, tmp_path):
+    "A beat from the studio: overrule the phase, draw, turn, compare, cancel, take the files, and give it a file that is none."
+    run_all(page, f"{lab}/lab/workspaces/generate/tree/apps/generate.ipynb")
+    dial, says = page.locator(".phasedial svg"), page.get_by_role("status").last
+    page.get_by_text("as read").first.wait_for()
+    dial.press("End")
+    page.get_by_text("phase 180°, as you say").wait_for()
+    dial.press("Escape")
+    page.locator(".widget-slider", has_text="steps").locator(".noUi-handle").press("ArrowLeft")
+    start = time.time()
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_text("moved, not yet painted").wait_for()
+    first = time.time() - start
+    page.get_by_text("Drawn. Turn its dial").wait_for(timeout=60_000)
+    print(f"first picture after {first:.1f} s, the beat after {time.time() - start:.1f} s")
+    page.locator(".flipbook .dial").press("End")
+    assert degrees(page) == 180
+    page.get_by_role("button", name="Files").click()
+    with page.expect_download() as kept: page.get_by_role("link", name="report.json").click()
+    assert json.loads(kept.value.path().read_text())["frames"] == 32
+    page.get_by_role("button", name="Keep to compare").click()
+    page.get_by_role("button", name="Draw").click()
+    page.wait_for_function("document.querySelectorAll('.flipbook').length == 2", timeout=60_000)
+    start = time.time()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    print(f"cancelled after {time.time() - start:.1f} s")
+    page.wait_for_function("document.querySelectorAll('.flipbook').length == 1")      # the kept one; the other was only moved
+    page.locator("select").select_option("file")
+    page.get_by_role("alert").filter(has_text="none was given").wait_for()
+    (tmp_path / "notes.txt").write_text("no picture")
+    with page.expect_file_chooser() as chosen: page.get_by_role("button", name="Upload").click()
+    chosen.value.set_files(tmp_path / "notes.txt")
+    page.get_by_role("alert").filter(has_text="first bytes are of none of them").wait_for()

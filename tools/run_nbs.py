@@ -3,7 +3,9 @@
 Unlike `nbdev-test --save` this stores what JupyterLab would store (small plotly figures, widget state), and unlike
 `nbconvert --execute` it leaves out the cells that nbdev leaves out. The result is as `nbdev-clean` would leave it.
 """
+import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -35,6 +37,18 @@ class Client(NotebookClient):
         return await super().async_execute_cell(cell, cell_index, *args, **kwargs)
 
 
+def forget_unseen(nb: dict):
+    "Of the widgets' state keep what a stored output shows, and what that is made of."
+    text = json.dumps([cell.get("outputs", []) for cell in nb.cells])
+    stored = nb.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    seen, more = {}, [name for name in stored if f'"{name}"' in text]
+    while more:
+        seen |= {name: stored[name] for name in more}
+        inside = set(re.findall(r"IPY_MODEL_(\w+)", json.dumps(seen)))
+        more = [name for name in stored if name in inside - seen.keys()]
+    for name in stored.keys() - seen.keys(): del stored[name]
+
+
 def run(path: Path):
     "Run the notebook at `path` and store its outputs; an error leaves the file as it was."
     start, nb = time.time(), nbformat.read(path, 4)
@@ -43,6 +57,7 @@ def run(path: Path):
     nb.metadata.pop("widgets", None)
     Client(nb, timeout=get_config().cell_timeout, kernel_name="python3", record_timing=False,
            resources={"metadata": {"path": str(path.parent)}}).execute()
+    forget_unseen(nb)
     nbformat.write(nb, path)
     nbdev_clean.__wrapped__(str(path))
     print(f"{path}: {time.time() - start:.1f} s, {path.stat().st_size // 1024} KB")
