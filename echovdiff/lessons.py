@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['EXERCISES', 'numbers', 'Exercise', 'Verdict', 'check']
 
-# %% ../nbs/71_lessons.ipynb #0d11c4df
+# %% ../nbs/71_lessons.ipynb #1f9ffbd1
 import math
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from html import escape
