@@ -68,7 +68,7 @@ def failure(
     late = 360/len(row['area'])*landmarks([row])[0]
     return f"seed {row['seed']}, heart {row['i']}, frame {row['frame']} shown: phase off by {row['phase_error']:.1%} of a beat, EF {row['ef']:.0%} (asked {row['ef_true']:.0%}), ED {late[0]:+.0f}°, ES {late[1]:+.0f}°"
 
-# %% ../nbs/74_cohort.ipynb #38976946
+# %% ../nbs/74_cohort.ipynb #dff39d9a
 def band(
     ax:Axes, values:Tensor, # (n t) over one beat
     color:str, name:str,
@@ -97,7 +97,7 @@ def plot_set(
     fig, place = page('A set of heartbeats', f'{len(rows)} beats of {name}, held-out hearts, as the referee reads them')
     draw_agreement(*(100*np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')), place(30, 34, 70, 52), place(122, 34, 73, 52))
     left, right, below, few = (place(*where) for where in ((30, 100, 70, 42), (122, 100, 73, 42), (30, 162, 70, 38), (122, 162, 73, 38)))
-    band(left, 100*off, OUT, 'read less asked'); left.axhline(0, color=COLORS['true'], lw=1); mark_phase(left).set_ylabel('phase read less asked, % of a beat')
+    band(left, 100*off, OUT, 'read less asked'); left.axhline(0, color=COLORS['true'], lw=1); mark_phase(left).set_ylabel('phase error, % of a beat')
     for some, color, what in ((real, COLORS['true'], 'real'), (rows, OUT, 'generated')):
         if some: band(right, 100*curves(some)[0], color, what)
     mark_phase(right).set_ylabel('area, % of its largest')
@@ -106,7 +106,7 @@ def plot_set(
     for row, marker, color in zip(worst(rows), 'o^s', (COLORS['es'], COLORS['ed'], COLORS['true'])): few.plot(phase_grid(area.shape[1]), row['theta'], marker, color=color, ms=3, label=f"seed {row['seed']}, heart {row['i']}")
     few.plot([0, 2*math.pi], [0, 2*math.pi], color='k', lw=.8); mark_phase(few).set_ylabel('phase read'); few.set_yticks([0, math.pi, 2*math.pi], ['ED', 'ES', 'ED']); few.set_title('the three of the largest phase error', fontsize=8)
     for ax in fig.axes: ax.tick_params(labelsize=7.5); ax.xaxis.label.set_size(8); ax.yaxis.label.set_size(8); ax.spines[['top', 'right']].set_visible(False)
-    for ax in (right, below, few): ax.legend(frameon=False, fontsize=7)
+    for ax, where in ((right, 'lower left'), (below, 'upper left'), (few, 'lower right')): ax.legend(frameon=False, fontsize=7, loc=where)
     draw_table(place(15, 218, 180, 44), ('', 'median', '5 % to 95 %'), set_rows(rows), (0, .5, .7))
     fig.text(15/A4[0], 1-268/A4[1], '\n'.join(map(failure, worst(rows))), fontsize=7.8, va='top', linespacing=1.5)
     return fig
