@@ -104,9 +104,10 @@ def plot_set(
     for k, what in enumerate(('ed', 'es')): below.hist(late[:,k], np.arange(-63, 64, 360/area.shape[1])+.5, color=COLORS[what], alpha=.6, label=what.upper())
     below.set(xlabel='late by, degrees of phase', ylabel='beats')
     for row, marker, color in zip(worst(rows), 'o^s', (COLORS['es'], COLORS['ed'], COLORS['true'])): few.plot(phase_grid(area.shape[1]), row['theta'], marker, color=color, ms=3, label=f"seed {row['seed']}, heart {row['i']}")
-    few.plot([0, 2*math.pi], [0, 2*math.pi], color='k', lw=.8); mark_phase(few).set_ylabel('phase read'); few.set_yticks([0, math.pi, 2*math.pi], ['ED', 'ES', 'ED']); few.set_title('the three of the largest phase error', fontsize=8)
+    few.plot([0, 2*math.pi], [0, 2*math.pi], color='k', lw=.8); mark_phase(few).set_ylabel('phase read, of the worst'); few.set_yticks([0, math.pi, 2*math.pi], ['ED', 'ES', 'ED'])
     for ax in fig.axes: ax.tick_params(labelsize=7.5); ax.xaxis.label.set_size(8); ax.yaxis.label.set_size(8); ax.spines[['top', 'right']].set_visible(False)
-    for ax, where in ((right, 'lower left'), (below, 'upper left'), (few, 'lower right')): ax.legend(frameon=False, fontsize=7, loc=where)
+    for ax, where in ((right, 'lower left'), (below, 'upper left')): ax.legend(frameon=False, fontsize=7, loc=where)
+    few.legend(frameon=False, fontsize=7, ncols=3, loc='lower center', bbox_to_anchor=(.5, 1), columnspacing=1, handletextpad=0)
     draw_table(place(15, 218, 180, 44), ('', 'median', '5 % to 95 %'), set_rows(rows), (0, .5, .7))
     fig.text(15/A4[0], 1-268/A4[1], '\n'.join(map(failure, worst(rows))), fontsize=7.8, va='top', linespacing=1.5)
     return fig

@@ -97,17 +97,13 @@ def volume_curve(
     curve, slope = basis(tau)@fit, (cos*turn)@fit[1+harmonics:] - (sin*turn)@fit[1:1+harmonics]
     return 1000*beat.seconds*tau, curve/curve.max(), slope/curve.max()/beat.seconds
 
-def rates(
-    beat:Beat,
-)->dict[str,float]: # EDV/s, both positive; ms after ED
+def rates(beat:Beat)->dict[str,float]: # EDV/s, both positive; ms after ED
     "Peak emptying and filling rate and when they are reached; filling in whichever wave is the faster, early or atrial."
     ms, _, rate = volume_curve(beat)
     return dict(emptying=-float(rate.min()), emptying_at=float(ms[rate.argmin()]), filling=float(rate.max()), filling_at=float(ms[rate.argmax()]))
 
 # %% ../nbs/73_sheet.ipynb #c415d522
-def scan_line(
-    beat:Beat,
-)->Tensor: # (2 2) ends, x, y in px
+def scan_line(beat:Beat)->Tensor: # (2 2) ends, x, y in px
     "The line of the M-mode."
     cut = discs(clean(beat.mask)[beat.area.argmax()])
     middle = cut.chords[len(cut.chords)//2]
@@ -194,14 +190,10 @@ def show(
     "A frame with what was measured in it."
     ax.imshow(frame[0].cpu(), cmap='gray', vmin=0, vmax=top); ax.axis('off')
     if (mask >= .5).any(): ax.fill(*outline(mask).T, fill=False, ec=OUT, lw=1.1)
-    if cut:
-        ax.plot(*cut.axis.T, color='w', lw=1)
-        ax.plot(*cut.chords.permute(2, 1, 0), color='w', lw=.5, alpha=.7)
+    if cut: ax.plot(*cut.axis.T, color='w', lw=1); ax.plot(*cut.chords.permute(2, 1, 0), color='w', lw=.5, alpha=.7)
     if line is not None: ax.plot(*line.T, color=LINE, lw=1.2, ls='--')
 
-def draw_curve(
-    ax:Axes, beat:Beat,
-)->None:
+def draw_curve(ax:Axes, beat:Beat)->None:
     "Area and volume over milliseconds, as shares of their largest."
     (ms, v, _), t, r, each, part = volume_curve(beat), timings(beat), rates(beat), 1000*beat.seconds*beat.tau.cpu(), volumes(beat)
     for name, begin, end in (('systole', 0, t['ejection']), ('diastole', t['ejection'], t['rr'])):
