@@ -15,7 +15,7 @@ import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -32,6 +32,7 @@ from .metrics import frechet, score, summary
 from .perceptual import Lpips, lpips, tlpips, tlpips_error, tssim, tssim_error
 from .phantom import phantom
 from .phase import phase_grid, unwarp, wrap
+from .posterior import median_phase
 from .pretrained import load
 from .referee import Referee, load_referee
 from .rivals import Rival, Task, full
@@ -86,14 +87,16 @@ def grade(
     video:Tensor, # (t 1 h w) drawn
     referee:Referee,
     look:Lpips|None=None, # for LPIPS
-)->dict: # every metric of `score`, both readings of change, and the referee's features of the beat
+)->dict: # every metric of `score`, both readings of change, the frame shown; and what the referee saw: area (t) px², phase theta (t) radians, features
     "All that is measured of one beat."
     true = task.beat.video
     with torch.no_grad():
-        seen = referee.features(video[None])[0]
+        said, seen = referee(video[None]), referee.features(video[None])[0]
         pictures = dict(tssim=tssim(video), tssim_error=tssim_error(true, video))
         if look: pictures |= dict(lpips=lpips(look, true, video).mean().item(), tlpips=tlpips(look, video), tlpips_error=tlpips_error(look, true, video))
-    return score(video, task.beat, referee, task.frame) | pictures | dict(features=[round(float(x), 5) for x in seen])
+    rounded = lambda values, digits: [round(float(x), digits) for x in values]
+    curves = dict(area=rounded(said['area'][0], 1), theta=rounded(median_phase(said['posterior'])[0], 4), features=rounded(seen, 5))
+    return score(video, task.beat, lambda _: said, task.frame) | pictures | dict(frame=task.frame) | curves
 
 def real(task:Task)->Tensor: # (t 1 h w)
     "The beat itself, for the floor of every grade."
@@ -132,11 +135,15 @@ def rows_of(
 def note(
     out:Path, # folder of an exam
     name:str, facts:dict, # NAME.json, and what it says
-)->None:
+    grows:str|None=None, # the one fact that is a list to which more may come
+)->dict: # the facts, with all that the list holds by now
     "Write down what an exam is made by, or check that it is the same. InputError where it was begun otherwise."
     out.mkdir(parents=True, exist_ok=True); path = out/f'{name}.json'
-    if path.exists(): agree(out, json.loads(path.read_text()), facts)
-    write_json(path, facts)
+    there = json.loads(path.read_text()) if path.exists() else facts
+    grown = {grows: list(dict.fromkeys([*there[grows], *facts[grows]]))} if grows else {}
+    agree(out, there | grown, facts | grown)
+    write_json(path, facts | grown)
+    return facts | grown
 
 def sit(
     name:str, # of the rival
@@ -144,6 +151,7 @@ def sit(
     exam:Exam,
     out:str|Path, # folder of the exam's rows; a broken-off exam goes on
     referee:str|None=None, workers:int=2, other:bool=False,
+    prompt:str|None=None, # show this frame instead of the exam's
 )->list[dict]: # all rows
     "Draw and grade every heart of an exam."
     out = Path(out); path = out/f'{name}.jsonl'
@@ -153,7 +161,7 @@ def sit(
     todo = {seed: [i for i in range(exam.n) if (seed, i) not in done] for seed in exam.seeds}
     size = max(1, min(8, -(-sum(map(len, todo.values()))//workers)))        # enough for every process, and not too much to lose
     parts = [(seed, hearts[i:i+size]) for seed,hearts in todo.items() for i in range(0, len(hearts), size)]
-    for found in Parallel(workers, return_as='generator')(delayed(block)(make, exam, *part, referee, other) for part in parts):
+    for found in Parallel(workers, return_as='generator')(delayed(block)(make, replace(exam, prompt=prompt or exam.prompt), *part, referee, other) for part in parts):
         with path.open('a') as f: f.writelines(json.dumps(row)+'\n' for row in found)
     return rows_of(path)
 
@@ -199,7 +207,7 @@ def table(
 )->dict: # ready for JSON: protocol, and for every rival its medians, means and distances
     "What the exam says."
     out = Path(out); rows = {path.stem: rows_of(path) for path in sorted(out.glob('*.jsonl'))}
-    plain = lambda some: [{k: v for k,v in row.items() if k not in ('features', 'seed', 'i')} for row in some]
+    plain = lambda some: [{k: v for k,v in row.items() if k not in ('seed', 'i', 'frame') and not isinstance(v, list)} for row in some]
     far = distances(rows) if {'real', 'others'} <= rows.keys() else {}
     ef = lambda some: float(np.corrcoef(*np.array([(r['ef'], r['ef_true']) for r in some]).T)[0, 1]) if np.std([r['ef'] for r in some]) > 1e-6 else None
     found = {name: dict(n=len(some), ef_correlation=ef(some), **summary(plain(some), seeded(HELD_OUT, 5)), **far.get(name, {})) for name,some in rows.items() if name != 'others'}

@@ -74,12 +74,14 @@ def full(
     stages:Stages,
     steps:int=8, # of the diffusions
     told:bool=True, # the prompt's phase; False: as stage 1 reads it from the one frame
+    guidance:float=1., # of the phase; 1: plain
+    alpha:float|None=None, # the α by which phase is played in time, right or wrong; None: the true one
 )->Rival:
     "The kit: all stages, over the carried prompt."
     def draw(task:Task)->Tensor: # (t 1 h w)
-        beat = task.beat
-        prompt = read_prompt(stages, task.prompt[None], alpha=beat.alpha, heart_rate=beat.heart_rate, theta=float(task.at) if told else None)
-        return read_loop(generate(stages, prompt, ef=beat.ef, steps=steps, seed=task.seed).video, beat.theta)
+        beat, believed = task.beat, alpha or task.beat.alpha
+        prompt = read_prompt(stages, task.prompt[None], alpha=believed, heart_rate=beat.heart_rate, theta=float(task.at) if told else None)
+        return read_loop(generate(stages, prompt, ef=beat.ef, steps=steps, seed=task.seed, guidance=guidance).video, warp(beat.tau, believed))
     return draw
 
 @dataclass

@@ -1,18 +1,22 @@
 """What do labels buy, and what do beats without labels? PCDM from 1, 3, 10 and 100 % of the labels, self-consistency off and on.
 
     python tools/measure_labels.py --run RUN [--steps 500] [--clips 600]      # about half an hour on one core
+    python tools/measure_labels.py --run RUN --parts losses                   # each self-consistency loss left out in turn
 
 RUN holds the pool and the weights of a training (echovdiff train). Each of three seeds picks its own labelled hearts, trains
 an encoder on their stills, and then lets frames compare notes twice: on clips of the labelled hearts alone (192 at most), and with as many
 clips of other hearts beside them, whose area the encoder reads itself and whose phase nobody tells. Last, how area gradients
 flow: the trained PCDM goes on for a while with the self-consistency losses on whole clips, once with the area detached, once not.
+The part "losses" takes 3 % of the labels and leaves out L_mono, L_peak, L_map, none or all of them.
 Results go to nbs/measured/labels.json, which notebook 21 prints.
 """
 import argparse
 import json
+import sys
 import tempfile
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,8 @@ from echovdiff.train import fast_precision, fit, write_json
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/labels.json'
 SHARES, SEEDS = (.01, .03, .1, 1.), (0, 1, 2)
+SHARE = .03 # of the labels, where losses are left out: where they ought to matter
+LEFT_OUT = {'none': {}, 'L_mono': dict(mono=0.), 'L_peak': dict(peak=0.), 'L_map': dict(curve=0.), 'all': dict(mono=0., peak=0., curve=0.)}
 
 
 class Some:
@@ -85,7 +91,7 @@ def clips(labelled: dict, unlabelled: dict | None, seed: int, step: int, size: i
     return known | dict(un_reps=other['reps'], un_area=other['area'])
 
 
-def judged(pcdm: PCDM, n: int = 40) -> dict[str, float]:
+def judged(pcdm: PCDM, n: int) -> dict[str, float]:
     "Whole held-out beats: phase, Dice, EF."
     rows = []
     for i in range(n):
@@ -96,25 +102,46 @@ def judged(pcdm: PCDM, n: int = 40) -> dict[str, float]:
     return dict(phase_mae=error.mean(), dice=overlap.mean(), ef_mae_points=float(np.nanmean(np.abs(ef))), ef_bias_points=float(np.nanmean(ef)), no_ventricle=int(np.isnan(ef).sum()))
 
 
-def shares(pool: Pool, steps: int, clip_steps: int, known: list[dict]):
+def seeing(pool: Pool, share: float, seed: int, steps: int, folder: Path) -> tuple[PCDM, int, dict, dict]:
+    "An encoder that saw the stills of a share of the hearts; how many; clips of them, and of others without labels."
+    order = torch.randperm(len(pool), generator=seeded(seed, 11)).tolist()
+    labelled = Some(pool, order[:max(1, round(share*len(pool)))])
+    encoder = fit(fresh(partial(PCDM, PCDMConfig()), seed), partial(batch, labelled, 48, 1, seed), steps, folder/'stills', 1.2e-3, seed, ema=.99, precision=fast_precision())
+    calibrated(encoder, labelled)
+    return encoder, len(labelled), told(encoder, Some(pool, labelled.index[:192])), told(encoder, Some(pool, order[-256:]))
+
+
+def comparing(encoder: PCDM, config: PCDMConfig, labelled: dict, others: dict | None, seed: int, steps: int, folder: Path) -> PCDM:
+    "The same encoder, whose frames learn to compare notes."
+    model = fresh(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
+    for part in (model.encoder, model.decoder, model.pool, model.alone, model.size): part.requires_grad_(False)
+    return fit(model, partial(clips, labelled, others, seed), steps, folder/'clips', 1e-3, seed, ema=.99, precision=fast_precision())
+
+
+def shares(pool: Pool, steps: int, clip_steps: int, beats: int, known: list[dict]):
     "Rows of the table, one at a time; those that are there already are not made again."
     done = {(row['share'], row['seed'], row['consistency']) for row in known}
+    for seed, share in product(SEEDS, SHARES):
+        if {(share, seed, False), (share, seed, True)} <= done: continue
+        with tempfile.TemporaryDirectory() as tmp:
+            encoder, hearts, with_labels, without = seeing(pool, share, seed, steps, Path(tmp))
+            for on in (False, True):
+                config = replace(PCDMConfig(), **({} if on else LEFT_OUT['all']))
+                model = comparing(encoder, config, with_labels, without if on else None, seed, clip_steps, Path(tmp)/str(on))
+                yield dict(share=share, seed=seed, hearts=hearts, consistency=on, **judged(model, beats))
+
+
+def losses(pool: Pool, steps: int, clip_steps: int, beats: int, known: list[dict]):
+    "The same for one share, with each of the three losses left out in turn; same encoder, same clips, same steps."
+    done = {(row['seed'], row['left_out']) for row in known}
     for seed in SEEDS:
-        for share in SHARES:
-            if {(share, seed, False), (share, seed, True)} <= done: continue
-            order = torch.randperm(len(pool), generator=seeded(seed, 11)).tolist()
-            labelled = Some(pool, order[:round(share*len(pool))])
-            with tempfile.TemporaryDirectory() as tmp:
-                encoder = fit(fresh(partial(PCDM, PCDMConfig()), seed), partial(batch, labelled, 48, 1, seed), steps, Path(tmp)/'stills', 1.2e-3, seed, ema=.99, precision=fast_precision())
-                calibrated(encoder, labelled)
-                with_labels = told(encoder, Some(pool, labelled.index[:192]))
-                without = told(encoder, Some(pool, order[-256:]))
-                for on in (False, True):
-                    config = replace(PCDMConfig(), **({} if on else dict(mono=0., peak=0., curve=0.)))
-                    model = fresh(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
-                    for part in (model.encoder, model.decoder, model.pool, model.alone, model.size): part.requires_grad_(False)
-                    fit(model, partial(clips, with_labels, without if on else None, seed), clip_steps, Path(tmp)/f'clips{on}', 1e-3, seed, ema=.99, precision=fast_precision())
-                    yield dict(share=share, seed=seed, hearts=len(labelled), consistency=on, **judged(model))
+        if {(seed, name) for name in LEFT_OUT} <= done: continue
+        with tempfile.TemporaryDirectory() as tmp:
+            encoder, hearts, with_labels, without = seeing(pool, SHARE, seed, steps, Path(tmp))
+            for name, off in LEFT_OUT.items():
+                if (seed, name) in done: continue
+                model = comparing(encoder, replace(PCDMConfig(), **off), with_labels, without, seed, clip_steps, Path(tmp)/name)
+                yield dict(share=SHARE, seed=seed, hearts=hearts, left_out=name, **judged(model, beats))
 
 
 def gradients(pool: Pool, weights: Path, steps: int = 150):
@@ -134,19 +161,22 @@ def main():
     parser.add_argument('--run', type=Path, required=True)
     parser.add_argument('--steps', type=int, default=500)
     parser.add_argument('--clips', type=int, default=600)
-    parser.add_argument('--parts', nargs='+', default=['gradients', 'shares'])
+    parser.add_argument('--beats', type=int, default=40, help='held-out beats that judge')
+    parser.add_argument('--parts', nargs='+', default=['gradients', 'shares'], choices=['gradients', 'shares', 'losses'])
+    parser.add_argument('--out', type=Path, default=OUT)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    pool, found = Pool(args.run/'pool'), json.loads(OUT.read_text()) if OUT.exists() else {}
+    pool, found = Pool(args.run/'pool'), json.loads(args.out.read_text()) if args.out.exists() else {}
     setup = dict(steps=args.steps, clips=args.clips)
-    if found.get('setup') != setup: found = dict(setup=setup)
+    if found.setdefault('setup', setup) != setup: sys.exit(f"{args.out} was measured with {found['setup']}: say the same, or choose another --out")
     if 'gradients' in args.parts:
         found['gradients'] = list(gradients(pool, args.run/'weights/pcdm'))
-        write_json(OUT, found)
-    if 'shares' in args.parts:
-        for row in shares(pool, args.steps, args.clips, found.setdefault('shares', [])):
-            found['shares'].append(row)
-            write_json(OUT, found)
+        write_json(args.out, found)
+    for part, rows in dict(shares=shares, losses=losses).items():
+        if part not in args.parts: continue
+        for row in rows(pool, args.steps, args.clips, args.beats, found.setdefault(part, [])):
+            found[part].append(row)
+            write_json(args.out, found)
             print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
 
 
