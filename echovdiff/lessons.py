@@ -231,3 +231,27 @@ def check(
     if answer is ...: return display(Verdict('? Your turn.', exercise.ask))
     wrong = exercise.judge(answer)
     display(Verdict('✗ Not yet.', wrong) if wrong else Verdict('✓ Right.', exercise.because))
+
+# %% ../nbs/71_lessons.ipynb #tutex1
+_OWN = (
+    Exercise('late_peak', 'All phases of a perfect beat are late by δ radians. Write l_peak(delta): what L_peak is then, with a softmax as sharp as can be.', lambda delta: 1-np.cos(delta),
+        'ED lies δ away from 0, and ES as far from π.', 'Both landmarks are off by δ, and each gives half of 1 − cos δ.', ((lambda delta: (1-np.cos(delta))/2, 'That is one landmark. ES is late as well.'),
+        (lambda delta: delta, 'The loss is one minus a cosine, and flat for small δ.'), (lambda delta: 1+np.cos(delta), 'That is largest for a perfect beat.')), given=((.3,), (1.,), (2.5,))),
+    Exercise('still_peak', 'All frames of a beat are read as ED. What is L_peak?', 1, 'What does the landmark ED cost, and what ES?', 'ED is right and costs 0; ES is a half turn off and costs 2; L_peak is their mean.', (
+        (0, 'ED is right, but the smallest area should point at π.'), (2, 'That is ES alone. L_peak is the mean of both landmarks.'), (.5, 'A landmark that is a half turn off costs 1 − cos π = 2.'))),
+    Exercise('uphill', 'In systole, where sin θ = 1 at every step, the normalised area steps by −0.30, +0.07, −0.20, +0.01. What is L_mono, with a slack of 0.02?', .05/4, 'What rises by more than the slack counts, by what is above it; then the weighted mean.',
+        'Only +0.07 passes the slack, by 0.05; the mean over four steps.', ((.05, 'That is the sum. L_mono is a mean over the steps.'), (.08/4, 'That forgets the slack.'), (.04/4, 'A step below the slack costs nothing; it earns nothing either.'))),
+    Exercise('megabytes', 'A store keeps two bytes for every pixel of a beat, intensity and mask. How many MB (a million bytes) are 1000 beats of 32 frames of 112 × 112, before they are packed?', 2*32*112**2*1000/1e6,
+        'Pixels of a frame, times frames, times 2, times 1000.', 'A beat is 0.8 MB.', ((32*112**2*1000/1e6, 'That forgets the mask.'), (8*32*112**2*1000/1e6, 'Those would be floats of four bytes.'), (2*112**2*1000/1e6, 'A beat has 32 frames.'))),
+    Exercise('fps', 'A film of 50 fps held a beat at 80 a minute. In the store it has 32 frames. At how many frames per second does it last as long as it did?', 32*80/60, 'How many seconds is the beat?', 'The beat lasts 60/80 s and has 32 frames.', (
+        (50, "That is the film's rate. The beat had another number of frames there."), (32, 'That would be a beat a second.'), (32*60/80, 'At 80 a minute a beat is shorter than a second, so the rate is above 32.'))),
+    Exercise('splits', 'One patient came three times, for ten loops. Into how many of train, val and test may they fall?', 1, 'What would a network recognise?', 'Loops of one heart resemble each other: in two splits, the exam would ask what was learnt.', (
+        (3, 'Then the exam asks for a heart that training has seen.'), (2, 'Then the exam may ask for a heart that training has seen.'), (10, 'There are three splits.'))),
+    Exercise('margin', 'A latent has 14 places each way, and a U-Net halves it three times. How many places must be added at each side?', 1, 'It must be a multiple of 8.', '16 is the next multiple of 8; the two missing places are shared by both sides.', (
+        (2, 'Two are missing in all, and there are two sides.'), (0, '14, 7, and 7 cannot be halved.'), (5, '24 would do as well, but 16 is nearer.'))),
+    Exercise('sequences', 'Two beats of 16 frames, 49 places a frame. How many sequences does attention along time see, and how long is each? Give both in a list.', [98, 16], 'Along time, every place is a sequence of its own.', 'b·n sequences of t: 2 · 49, each of 16 frames.', (
+        ([32, 49], 'That is attention in space: every frame is a sequence of its own.'), ([49, 16], 'There are two beats.'), ([16, 98], 'The number of sequences comes first.'))),
+    Exercise('velocity', 'A borrowed network predicts the noise e in x = s·z + σ·e, with s² + σ² = 1. Write velocity(e, x, s): the v = s·e − σ·z that our chain wants.', lambda e, x, s: (e-(1-s**2)**.5*x)/s, 'Solve the first line for z, and put it into the second.',
+        'v = (e − σx)/s.', ((lambda e, x, s: (x-(1-s**2)**.5*e)/s, 'That is z itself.'), (lambda e, x, s: s*e-(1-s**2)**.5*x, 'In v stands z, and not x.'), (lambda e, x, s: e, 'That is what it predicts. v is something else.')), given=((.5, 1., .8), (-1., .3, .6))))
+
+EXERCISES.update((e.name, e) for e in _OWN)

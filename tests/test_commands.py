@@ -1,0 +1,161 @@
+"""Every command on every page works: the cheap ones are carried out, the others are read by the parser that would read them.
+
+A command is a line of a fence without a language or in ```bash, a `!line` of a code cell, or `a command with its words`
+in a sentence. Each program has an entry in PROGRAMS; a program that nobody knows fails with the page and the line.
+"""
+import json
+import os
+import re
+import shlex
+import sys
+from argparse import Namespace
+from configparser import ConfigParser
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from accelerate.commands.launch import launch_command_parser
+from packaging.requirements import Requirement
+from torch.distributed.run import get_args_parser as torchrun_parser
+
+from echovdiff import cli
+from echovdiff.data import seeded
+from echovdiff.layout import Film, write_loops
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = ConfigParser(delimiters=["="])
+SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
+CHEAP = dict(steps=1, frames=8, n=1, seconds=1., workers=1, scheduler=None)      # instead of what a page asks for
+NOT_RUN = dict(train="hours long; notebooks 44 and 45 train small plans", evaluate="minutes long; notebook 57 examines two hearts",
+               bench="hours long; notebook 58 has a small one")
+
+
+def texts(page: Path) -> list[tuple[str, str]]:
+    "The prose and the code of a page, as (kind, text)."
+    if page.suffix == ".md": return [("markdown", page.read_text())]
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(page.read_text())["cells"]]
+
+
+def lines(page: Path) -> list[str]:
+    "The commands of a page, one a line."
+    found = []
+    for kind, text in texts(page):
+        if kind == "code": found += re.findall(r"^\s*!(.+)", text, re.M)
+        if kind != "markdown": continue
+        shell = "".join(body for language, body in FENCE.findall(text) if language in ("", "bash"))
+        found += [line.strip() for line in shell.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+        spans = [span for span in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)) if span.strip()]
+        found += [span for span in spans if span.split()[0] in PROGRAMS and len(span.split()) > PROGRAMS[span.split()[0]][1]]
+    return found
+
+
+def commands(line: str) -> list[list[str]]:
+    "The words of each command of a line, without comments and assignments; a variable of the shell may be any number."
+    reader = shlex.shlex(re.sub(r"^\w+=.*|\\?\$\w+", lambda name: "" if "=" in name[0] else "1", line), posix=True, punctuation_chars="&;|")
+    reader.whitespace_split = True
+    parts = [[]]
+    for word in reader: parts.append([]) if set(word) <= set("&;|") else parts[-1].append(word)
+    return [part for part in parts if part]
+
+
+def check(line: str, here: Path):
+    "Run or read each command of a line; an exception if it is wrong."
+    for program, *words in commands(line):
+        if program not in PROGRAMS: raise LookupError(f"nobody knows the program {program!r}: correct the page, or say in PROGRAMS how it is checked")
+        PROGRAMS[program][0](words, here)
+
+
+def kit(words: list[str], here: Path | None):
+    "`echovdiff`: read by its own parser; with a place to work in, also carried out, cheaply and on files that exist."
+    args = cli.parser().parse_args(words)
+    if here is None or args.command in NOT_RUN: return
+    place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if args.command == "prepare" else {})
+    told = {name: value for name, value in (CHEAP | place).items() if name in vars(args)}
+    assert not cli.run(Namespace(**(vars(args) | told)))
+
+
+def install(words: list[str], here: Path):
+    "`pip install`: what it names can be installed. Not run, for it needs the network; `.ci/run` installs."
+    assert words.pop(0) == "install"
+    wanted = [word for word in words if not word.startswith("-") and word != "constraints.txt"]
+    assert wanted
+    for word in wanted:
+        package = Requirement(word.replace(".[", "echovdiff["))
+        for extra in package.extras: assert f"{extra}_requirements" in SETTINGS["DEFAULT"], extra
+
+
+def script(words: list[str], here: Path):
+    "`python`: the module or the script is there. Not run: each is a job of `.ci/run`, or needs weights that we have not."
+    if words[0] == "-m": return __import__(words[1])
+    assert words[0].startswith("tools/")
+    existing(words, here)
+
+
+def existing(words: list[str], here: Path):
+    "The files of the repository that are named are there."
+    for word in words:
+        if word.startswith(("tools/", "nbs")): assert (ROOT / word).exists(), word
+
+
+def installed(words: list[str], here: Path):
+    "Nothing to read: that the program is there is checked for all. Not run: a job of `.ci/run`, or of a cluster."
+
+
+def launched(parser):
+    "A launcher reads its own words, and the parser of what it launches reads the rest. Not run: tests/test_processes.py launches."
+    def read(words: list[str], here: Path):
+        told, left = parser().parse_known_args(words)
+        assert not left, left
+        PROGRAMS[told.training_script][0](told.training_script_args, None)
+    return read
+
+
+def launch(words: list[str], here: Path):
+    "`accelerate launch`."
+    assert words[0] == "launch"
+    launched(launch_command_parser)(words[1:], here)
+
+
+def within(words: list[str], here: Path):
+    "`srun bash -c LINE`: the line."
+    assert words[:2] == ["bash", "-c"]
+    check(words[2], None)
+
+
+# program: (how it is checked, how many words without arguments are only its name, in a sentence)
+PROGRAMS = {"echovdiff": (kit, 2), "pip": (install, 2), "python": (script, 1), "python3.11": (script, 1), ".": (lambda words, here: None, 1),
+            "jupyter": (existing, 1), "voila": (existing, 1), "pytest": (installed, 1), "nbdev-export": (installed, 1), "nbdev-clean": (installed, 1),
+            "nbdev-test": (existing, 1), "accelerate": (launch, 2), "torchrun": (launched(torchrun_parser), 1), "srun": (within, 1), "dask": (installed, 1),
+            "tools/pin.sh": (lambda words, here: existing(["tools/pin.sh"], here), 1), ".ci/run": (lambda words, here: None, 1)}
+SCRIPTS = {script.name for script in entry_points(group="console_scripts")}
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in page.parts)]
+FOUND = {line: page for page in reversed(PAGES) for line in lines(page)}         # a line that stands on several pages is checked once
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory) -> Path:
+    "A place with a folder of films and a loop."
+    here = tmp_path_factory.mktemp("commands")
+    write_loops(here / "films", [Film.from_phantom(seeded(82), "000", seconds=2., patient="000")])
+    write_loops(here / "gifs", [Film.from_phantom(seeded(82), f"{i:03d}", seconds=1., patient="000") for i in range(4)])
+    next((here / "gifs").rglob("*.gif")).rename(here / "loop.gif")
+    return here
+
+
+@pytest.mark.parametrize("line", FOUND, ids=lambda line: f"{FOUND[line].stem}: {line[:60]}")
+def test_command(line, here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try: check(line, here)
+    except (Exception, SystemExit) as error: pytest.fail(f"{FOUND[line].relative_to(ROOT)}: {line}\n{type(error).__name__}: {error}")
+
+
+def test_programs_are_installed():
+    "Those that come with the environment, and not with the system or with a cluster."
+    assert {name for name in PROGRAMS if re.fullmatch(r"(echovdiff|nbdev-\w+|pytest|jupyter|voila|accelerate|torchrun|dask)", name)} <= SCRIPTS
+
+
+@pytest.mark.parametrize("line, why", {"echovdif demo": "nobody knows", "echovdiff trian all --out run": "2", "echovdiff train all --echofm FOLDER": "2",
+    "pip install -e '.[bentch]'": "bentch", "python tools/nothing.py": "nothing", "accelerate launch --no_python echovdiff train all": "2"}.items())
+def test_wrong_command_is_found(line, why, here):
+    with pytest.raises((Exception, SystemExit), match=why): check(line, here)
