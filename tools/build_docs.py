@@ -9,6 +9,7 @@ import argparse
 import filecmp
 import html
 import json
+import logging
 import os
 import re
 import shutil
@@ -147,6 +148,17 @@ def mathml(formula: re.Match) -> str:
     return f'<span class="math {kind}">{convert(tex, display="block" if kind == "display" else "inline")}{tag}</span>'
 
 
+def anchors(docs: Path):
+    "A method that nbdev does not show has no place on its page: what points there (`#owner.method`) points at its class, or at the page."
+    pages = {page.resolve(): page.read_text() for page in docs.rglob("*.html")}
+    names = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in pages.items()}
+    for page, text in pages.items():
+        def mend(link):
+            owner, there = link[2].split(".")[0], names.get((page.parent / link[1]).resolve() if link[1] else page, {link[2]})
+            return link[0] if link[2] in there else f'href="{link[1]}#{owner}"' if owner in there else f'href="{link[1] or page.name}"'
+        page.write_text(re.sub(r'href="(?!\w+:)([^"#]*)#(\w+\.[\w.]+|_\w+)"', mend, text))
+
+
 FETCH = """const r = await fetch(offset + "search.json");
       index = await r.json();"""
 SCRIPT = """await new Promise((done, fail) => document.head.append(
@@ -185,6 +197,7 @@ def slim(docs: Path):
     sheets = {path: shake(path.read_text(), words) for path in docs.rglob("*.css")}
     icons = next(docs.rglob("bootstrap-icons.woff"))
     used = {int(code, 16) for css in sheets.values() for code in re.findall(r'content: ?"\\(f\w{3})"', css)}
+    logging.getLogger("fontTools").setLevel("ERROR")      # it mentions two bytes too many
     options = subset.Options()
     font, subsetter = subset.load_font(icons, options), subset.Subsetter(options)
     subsetter.populate(unicodes=used)
@@ -210,6 +223,7 @@ def build(out: Path, quarto: bool) -> list[str]:
         stage(site)
         warnings = render(site, quarto)
         docs = site / yaml.safe_load((site / "_quarto.yml").read_text())["project"]["output-dir"]
+        anchors(docs)
         if not quarto: offline(docs), slim(docs)
         (docs / ".nojekyll").touch()
         shutil.rmtree(out, ignore_errors=True)
