@@ -181,7 +181,9 @@ async function render({model, el}) {
   dial.addEventListener("keydown", event => { if (keys[event.key]) { event.preventDefault(); event.stopPropagation(); keys[event.key](); } });
   model.on("change:frame", show); show();
   el.append(root);
-  return () => { play(false); model.off("change:frame", show); };
+  const seen = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) { seen.disconnect(); play(true); } });
+  if (model.get("autoplay") && !matchMedia("(prefers-reduced-motion: reduce)").matches) seen.observe(dial);
+  return () => { seen.disconnect(); play(false); model.off("change:frame", show); };
 }
 export default {render};
 """
@@ -192,6 +194,7 @@ class FlipBook(anywidget.AnyWidget):
     _esm, _css = _ESM, _CSS
     frame = traitlets.Int(0).tag(sync=True)    # the open frame, 0 to t-1; set it, or observe it
     scale = traitlets.Float(2.).tag(sync=True) # screen pixels per pixel of the video
+    autoplay = traitlets.Bool(False).tag(sync=True)
     sprite = traitlets.Bytes().tag(sync=True)
     size = traitlets.List().tag(sync=True)     # width and height of a frame
     theta = traitlets.List().tag(sync=True)    # (t) radians
@@ -206,11 +209,13 @@ class FlipBook(anywidget.AnyWidget):
         self,
         beat:Beat, # the beat to show
         scale:float=2, # screen pixels per pixel of the video, above 0; a narrow page shows it smaller
+        autoplay:bool=False, # play by itself once it is on the screen, unless the reader's system asks for less motion
+        quality:int=85, # of its pictures (WebP), 0-100
     ):
         if not scale > 0: raise ValueError(f"expected a scale above 0, got {scale}: 2 shows each pixel of the video twice as large")
         ef = '' if beat.ef is None else f' · EF {beat.ef:.0%}'
         super().__init__(
-            scale=scale, sprite=sprite(beat.video), size=[*beat.video.shape[:-3:-1]], theta=beat.theta.tolist(),
+            scale=scale, autoplay=autoplay, sprite=sprite(beat.video, quality), size=[*beat.video.shape[:-3:-1]], theta=beat.theta.tolist(),
             lasts=(1000 * frame_seconds(beat)).tolist(), begins=1000 * beat.tau[0].item() * beat.seconds,
             area=[] if beat.area is None else beat.area.tolist(), alpha=beat.alpha,
             facts=f'α {beat.alpha:.2f} · {beat.heart_rate:.0f} beats/min{ef}')

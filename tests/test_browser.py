@@ -28,15 +28,15 @@ MIRROR = "from ipywidgets import Label\nfrom traitlets import dlink\nseen = Labe
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    "A kit of three notebooks: 70_widgets and the apps."
+    "A kit of a few notebooks: the home page, 70_widgets and the apps."
     copy = tmp_path_factory.mktemp("kit")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/generate.ipynb", "nbs/apps/reader_study.ipynb"):
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/styles.css", "nbs/index.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/generate.ipynb", "nbs/apps/reader_study.ipynb"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
-    for missing in ("index", "contributing"): config = config.replace(f"{missing}.ipynb", "70_widgets.ipynb")
+    for missing in ("gallery", "results", "contributing"): config = config.replace(f"{missing}.ipynb", "70_widgets.ipynb")
     (copy / "_quarto.yml").write_text(config)
     (copy / "nbs/_quarto.yml").symlink_to("../_quarto.yml")
     return copy
@@ -258,3 +258,29 @@ def test_lab_generate(page, lab, tmp_path):
     with page.expect_file_chooser() as chosen: page.get_by_role("button", name="Upload").click()
     chosen.value.set_files(tmp_path / "notes.txt")
     page.get_by_role("alert").filter(has_text="first bytes are of none of them").wait_for()
+
+
+def test_home_plays_by_itself(page, site):
+    "A generated beat moves above the fold; a tap on its picture stops it."
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{site}/index.html")
+    page.wait_for_function("document.querySelector('.flipbook b').textContent > '' && document.querySelector('.flipbook button').ariaLabel === 'pause'")
+    assert page.evaluate("document.querySelector('.flipbook .dial').getBoundingClientRect().bottom") < 800
+    seen = set()
+    for _ in range(10): seen.add(picture(page)); page.wait_for_timeout(100)
+    assert len(seen) > 3
+    page.locator(".flipbook .tap").click()
+    still = picture(page)
+    page.wait_for_timeout(300)
+    assert picture(page) == still
+
+
+def test_home_stands_still_where_less_motion_is_wanted(page, site):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{site}/index.html")
+    page.locator(".flipbook b").wait_for()
+    still = picture(page)
+    page.wait_for_timeout(500)
+    assert picture(page) == still and degrees(page) == 0
+    page.locator(".flipbook button").click()               # who asks for it gets it
+    page.wait_for_function("document.querySelector('.flipbook b').textContent !== '0°'")

@@ -34,7 +34,8 @@ def github(md: str) -> str:
 
 
 def output(out: dict, name: str) -> tuple[str, dict[Path, bytes]]:
-    "One stored output as Markdown, and the files it needs."
+    "One stored output as Markdown, and the files it needs. A widget is for the site, where it moves."
+    if "application/vnd.jupyter.widget-view+json" in out.get("data", {}): return "", {}
     data = {mime: "".join(value) for mime, value in out.get("data", {}).items() if mime.startswith(("image/png", "text/"))}
     if "image/png" in data:
         path = IMAGES / f"readme-{name}.png"
