@@ -23,13 +23,13 @@ def outlines(
     def path(m): return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in outline(m, 48)) + 'Z'
     return [path(m) if (m >= .5).any() else '' for m in mask]
 
-# %% ../nbs/74_reel.ipynb #a169474a
+# %% ../nbs/74_reel.ipynb #543f06b1
 _CSS = """
 .reel { display:flex; flex-wrap:wrap; gap:10px 24px; padding:6px; color:var(--jp-content-font-color1, inherit); font:14px/1.4 system-ui, sans-serif; font-variant-numeric:tabular-nums }
 .reel .film { position:relative; flex:1 1 280px; max-width:400px; aspect-ratio:1; background:#000; cursor:crosshair }
 .reel .film > * { position:absolute; inset:0; width:100%; height:100%; pointer-events:none }
 .reel .side { flex:2 1 300px; min-width:0 }
-.reel .curve { display:block; width:100%; height:150px; overflow:visible; touch-action:pan-y; cursor:ew-resize; user-select:none }
+.reel .curve { display:block; width:100%; height:172px; overflow:visible; touch-action:pan-y; cursor:ew-resize; user-select:none }
 .reel :focus { outline:none }
 .reel :focus-visible { outline:2px solid currentColor; outline-offset:2px }
 .reel path { fill:none; stroke:currentColor; stroke-width:1.5; stroke-linejoin:round }
@@ -52,9 +52,9 @@ _CSS = """
 .reel small { grid-column:2; opacity:.75 }
 """
 
-# %% ../nbs/74_reel.ipynb #274e9462
+# %% ../nbs/74_reel.ipynb #073bd169
 _ESM = """
-const LEFT = 34, RIGHT = 14, TOP = 26, LOW = 112;                          // where the curve lies, px
+const LEFT = 34, RIGHT = 14, TOP = 26, LOW = 134;                          // where the curve lies, px
 const set = (node, facts) => { Object.entries(facts).forEach(([name, value]) => node.setAttribute(name, value)); return node; };
 const within = (v, low, high) => Math.max(low, Math.min(high, v));
 function fit(box, n, make) {                                               // as many children as are needed; those that stay keep the focus
@@ -178,7 +178,7 @@ class Reel(anywidget.AnyWidget):
     )->None:
         "Another film."
         with self.hold_sync():
-            self.sprite, self.size, self.fps, self.caption = sprite(clip.video), [*clip.video.shape[:-3:-1]], clip.fps, caption
+            self.sprite, self.size, self.fps, self.caption = sprite(clip.video, 70), [*clip.video.shape[:-3:-1]], clip.fps, caption
             self.outline(mask)
 
     def outline(self,
