@@ -32,7 +32,7 @@ from .store import Store, finish, pack, part_folder, read_table, write_part
 from .track import Click, ClickTracker
 from .video import CREDIT, decode, real_loop
 
-# %% ../nbs/75_cutter.ipynb #939538f6
+# %% ../nbs/75_cutter.ipynb #d52faff6
 def made_loop()->Clip:
     "Three seconds of a made heart."
     return as_clip(cine(seeded(75), seconds=3., fps=30.).video[:, 0].numpy(), 30.)
@@ -44,7 +44,9 @@ def uploaded(
     with TemporaryDirectory() as folder:
         path = Path(folder)/'film'
         path.write_bytes(content)
-        return decode(path)
+        clip = decode(path)
+    if not 5 <= len(clip.video) <= Recipe().longest: raise InputError(f"expected a loop of 5 to {Recipe().longest} frames, got {len(clip.video)}; a still has no beat, and a long film can be cut")
+    return clip
 
 LOOPS = {CREDIT: partial(real_loop, whole=True), 'made heart (phantom)': made_loop} # name -> the function that reads it
 
@@ -74,7 +76,7 @@ def cycles_at(
     if any(b <= a for a, b in zip(marks, marks[1:])): raise InputError(f"expected marks that rise from frame to frame, got {marks}; ED and ES come by turns")
     return cycles_between(mend(area, fps), fps, marks[::2], marks[1::2])
 
-# %% ../nbs/75_cutter.ipynb #d0272357
+# %% ../nbs/75_cutter.ipynb #26fac67b
 def kept_after(
     kept:list[bool], # which beats were accepted
     before:list[Cycle], # what the machine thought of them
@@ -83,7 +85,7 @@ def kept_after(
     "Which beats are accepted after marks were moved; other beats than before, as the machine proposes."
     new = [c.reason is None for c in after]
     if len(before) != len(after): return new
-    return [k if was.reason is None and n or was.reason and not n else n for k, was, n in zip(kept, before, new)]
+    return [k if (was.reason is None) == n else n for k, was, n in zip(kept, before, new)]
 
 def sentence(
     cycle:Cycle,
@@ -116,7 +118,7 @@ def save_beats(
     write_part(store, number, [*map(pack, found.beats)], dict(films=[found.film], beats=found.rows, rejected=found.rejected))
     return finish(store, len(films), note | dict(films=len(films), patients=len(films)))
 
-# %% ../nbs/75_cutter.ipynb #32566424
+# %% ../nbs/75_cutter.ipynb #deec6dc7
 class Cutter(VBox):
     "Choose a loop, click in the ventricle, move the marks, accept or reject each beat, save."
     def __init__(self,
@@ -141,7 +143,7 @@ class Cutter(VBox):
     def tell(self, act, *args, **named)->None:
         "Do something, and say what came of it, or what is wrong."
         try: self.says.value = act(*args, **named) or ''
-        except ValueError as error: self.says.value = f'<span role="alert">{escape(str(error))}</span>'
+        except (ValueError, OSError) as error: self.says.value = f'<span role="alert">{escape(str(error))}</span>'
 
     def choose(self, name:str)->str|None:
         "Open one of `LOOPS`."

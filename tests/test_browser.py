@@ -3,6 +3,7 @@
 Needs Debian's chromium and, from PyPI, playwright; without them these tests are skipped, and say why.
 Everything happens in a copy of the notebooks, for JupyterLab saves what it opens.
 """
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from echovdiff.cutter import made_loop
 from echovdiff.store import Store
+from echovdiff.video import write_video
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
 CHROMIUM = shutil.which("chromium")
@@ -266,3 +269,14 @@ def test_lab_beats(page, lab, copy, tmp_path):
     found = [(int(row["ed"]), int(row["es"]), int(row["ed2"])) for row in Store(tmp_path / "store").rows()]
     marks[3] += 3
     assert found == [tuple(marks[2 * i:2 * i + 3]) for i, k in enumerate(kept) if k]
+    film = write_video(made_loop().video, tmp_path / "film.mp4", 30).read_bytes()
+    def upload(content):
+        with page.expect_file_chooser() as chooser: page.locator(".jupyter-widgets.widget-upload").click()
+        chooser.value.set_files({"name": "Doe_Jane.mp4", "mimeType": "video/mp4", "buffer": content})
+    upload(b"Dear Jane")
+    page.get_by_role("alert").filter(has_text="expected DICOM").wait_for(timeout=60_000)
+    upload(film)
+    reel.get_by_text("30 frames/s").filter(has_text=f"film {hashlib.sha256(film).hexdigest()[:12]}").wait_for(timeout=60_000)
+    assert "Doe" not in page.locator(".jp-OutputArea-output").last.inner_html()
+    page.get_by_role("button", name="Save the accepted beats").click()
+    page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + 3)
