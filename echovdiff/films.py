@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .beat import Beat
-from .cycles import Rules, cut, find_cycles, half_cycle
+from .cycles import Cycle, Rules, cut, find_cycles, half_cycle
 from .echofm import open_pcdm
 from .medsam2 import Hint, MedSAM2Segmenter
 from .pcdm import PCDMSegmenter
@@ -181,11 +181,11 @@ def beats_of(
     clip:Clip,
     mask:Tensor, # (t h w) LV probability of each frame
     recipe:Recipe=Recipe(),
+    cycles:list[Cycle]|None=None, # its beats and what to think of them, where that is known; None: to be found
 )->Beats:
     "Cut a film into its beats, and keep the reason of each that is not believed."
     area = mask.sum((1, 2))
-    if recording.half: cycles = [half_cycle(recording.ed, recording.es, clip.fps)]
-    else: cycles = find_cycles(area, clip.fps, recipe.rules)
+    if cycles is None: cycles = [half_cycle(recording.ed, recording.es, clip.fps)] if recording.half else find_cycles(area, clip.fps, recipe.rules)
     good = [_resampled(recording, clip, mask, area, recipe, c) for c in cycles if c.reason is None]
     source = recording.name or clip.source
     rejected = [dict(source=source, ed=c.ed, es=c.es, ed2=c.ed2, reason=c.reason) for c in cycles if c.reason]

@@ -3,8 +3,10 @@
 Needs Debian's chromium and, from PyPI, playwright; without them these tests are skipped, and say why.
 Everything happens in a copy of the notebooks, for JupyterLab saves what it opens.
 """
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +16,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from echovdiff.cutter import made_loop
+from echovdiff.store import Store
+from echovdiff.video import write_video
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
 CHROMIUM = shutil.which("chromium")
@@ -184,7 +189,7 @@ def run_all(page, url: str):
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
     page.click("text='Run'")
     page.click("text='Run All Cells'")
-    page.wait_for_function("/\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)", timeout=60_000)
+    page.wait_for_function("/\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)", timeout=180_000)
 
 
 def test_lab_turn(page, lab):
@@ -284,3 +289,56 @@ def test_home_stands_still_where_less_motion_is_wanted(page, site):
     assert picture(page) == still and degrees(page) == 0
     page.locator(".flipbook button").click()               # who asks for it gets it
     page.wait_for_function("document.querySelector('.flipbook b').textContent !== '0°'")
+
+
+def test_lab_beats(page, lab, copy, tmp_path):
+    "From video to beats: click in the ventricle, drag an ES, reject a beat, upload a film, save; the store holds what was seen."
+    nb = json.loads((ROOT / "nbs/apps/beats.ipynb").read_text())
+    for cell in nb["cells"]: cell["source"] = "".join(cell["source"]).replace("'beats'", repr(str(tmp_path / "store")))
+    (copy / "nbs/apps/beats.ipynb").write_text(json.dumps(nb))
+    run_all(page, f"{lab}/lab/workspaces/beats/tree/apps/beats.ipynb")
+    reel, rows = page.locator(".reel"), page.locator(".reel .beats label")
+    reel.locator(".curve").scroll_into_view_if_needed()
+    def outline(): return reel.locator(".edge").get_attribute("d")
+    def said(row): return rows.nth(row).locator("span").inner_text()
+    before, stage1 = reel.locator(".area").get_attribute("d"), outline()
+    box = reel.locator(".film").bounding_box()
+    reel.locator(".film").click(position={"x": 65.5 / 112 * box["width"], "y": 50.5 / 112 * box["height"]})
+    page.wait_for_function("before => document.querySelector('.reel .area').getAttribute('d') !== before", arg=before, timeout=60_000)
+    clicked = [float(n) for n in re.findall(r"[\d.]+", reel.locator(".dots").get_attribute("d"))[:2]]
+    assert outline() != stage1 and max(abs(clicked[0] - 65), abs(clicked[1] - 50)) <= 112 / box["width"]      # to a pixel of the screen
+    seen, count, es = {outline()}, rows.count(), reel.locator(".marks g").nth(3)
+    reel.locator(".curve").focus()
+    for _ in range(3): page.keyboard.press("ArrowRight"); seen.add(outline())
+    assert len(seen) == 4                                                        # it follows through the frames
+    marks, text = [int(mark.get_attribute("aria-valuenow")) for mark in reel.locator(".marks g").all()], said(1)
+    width = (reel.locator(".curve").bounding_box()["width"] - 48) / 119          # px a frame
+    es.hover(position={"x": 16, "y": 16})
+    at = es.locator("circle").first.bounding_box()
+    page.mouse.move(at["x"] + 16, at["y"] + 16); page.mouse.down(); page.mouse.move(at["x"] + 16 + 2 * width, at["y"] + 30, steps=4); page.mouse.up()
+    page.keyboard.press("ArrowRight")
+    assert int(es.get_attribute("aria-valuenow")) == marks[3] + 3
+    alpha = (marks[3] + 3 - marks[2]) / (marks[4] - marks[2])
+    page.wait_for_function("text => document.querySelectorAll('.reel .beats span')[1].textContent.includes(text)", arg=f"α {alpha:.2f}")
+    assert said(1) != text and rows.count() == count
+    rows.nth(0).locator("input").focus()
+    before = [row.locator("input").is_checked() for row in rows.all()]
+    page.keyboard.press("Space")
+    kept = [row.locator("input").is_checked() for row in rows.all()]
+    assert kept == [not before[0], *before[1:]]
+    page.get_by_role("button", name="Save the accepted beats").click()
+    page.get_by_text("of this film").wait_for()
+    found = [(int(row["ed"]), int(row["es"]), int(row["ed2"])) for row in Store(tmp_path / "store").rows()]
+    marks[3] += 3
+    assert found == [tuple(marks[2 * i:2 * i + 3]) for i, k in enumerate(kept) if k]
+    film = write_video(made_loop().video, tmp_path / "film.mp4", 30).read_bytes()
+    def upload(content):
+        with page.expect_file_chooser() as chooser: page.locator(".jupyter-widgets.widget-upload").click()
+        chooser.value.set_files({"name": "Doe_Jane.mp4", "mimeType": "video/mp4", "buffer": content})
+    upload(b"Dear Jane")
+    page.get_by_role("alert").filter(has_text="expected DICOM").wait_for(timeout=60_000)
+    upload(film)
+    reel.get_by_text("30 frames/s").filter(has_text=f"film {hashlib.sha256(film).hexdigest()[:12]}").wait_for(timeout=60_000)
+    assert "Doe" not in page.locator(".jp-OutputArea-output").last.inner_html()
+    page.get_by_role("button", name="Save the accepted beats").click()
+    page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + 3)
