@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRAINED', 'OTHERS', 'COLUMNS', 'BenchPlan', 'slug', 'batches_of', 'learn', 'rival', 'bench', 'title', 'cells',
-           'as_markdown', 'plot_results', 'browse']
+           'columns', 'as_markdown', 'plot_results', 'read_results', 'among', 'browse']
 
 # %% ../nbs/58_bench.ipynb #ccaf7bc4
 import json
@@ -149,6 +149,12 @@ def cells(
     pick = lambda r, key, kind: r[key][kind] if kind else r[key]
     return {name: {key: tuple(scale*v for v in pick(r, key, kind)) for key,(_, kind, scale, _) in COLUMNS.items() if key in r} for name,r in found['rivals'].items()}
 
+def columns(
+    found:dict, # results.json
+)->list[str]:
+    "The columns that some rival has a number in."
+    return [key for key in COLUMNS if any(key in row for row in cells(found).values())]
+
 def as_markdown(
     found:dict, # results.json
 )->str:
@@ -171,11 +177,50 @@ def plot_results(
         ax.set_xlabel(title(key)); ax.grid(axis='x', alpha=.3)
     return fig
 
+def read_results(
+    path:str|Path, # a results.json, or the folder of its run
+)->dict:
+    "What a bench has written. Raises ValueError if that is something else."
+    path = Path(path)/'results.json' if Path(path).is_dir() else Path(path)
+    if not path.exists(): raise ValueError(f'there is no {path}: give a results.json, or the folder that `echovdiff bench` wrote it to')
+    found = json.loads(path.read_text())
+    if not (isinstance(found, dict) and 'rivals' in found): raise ValueError(f'{path} holds no rivals: expected the results.json of `echovdiff bench`')
+    return found
+
+def among(
+    found:dict, # results.json
+    who:tuple[str,...], # rivals, in the order wanted
+)->dict:
+    "The results of some of the rivals."
+    if strangers := [name for name in who if name not in found['rivals']]: raise ValueError(f"no results of {', '.join(strangers)}: expected some of {', '.join(found['rivals'])}")
+    return found | dict(rivals={name: found['rivals'][name] for name in who})
+
+def _beside(
+    rows:list[dict], # of `cells`
+    key:str, axis:str, # column, 'x' or 'y'
+)->tuple[dict,dict]: # of traces, one for each row; of the layout
+    "A column as an axis: values, 95 % intervals, name; logarithmic where the largest is ten times the smallest."
+    value, low, high = zip(*(row.get(key, (None,)*3) for row in rows))
+    known = [v for v in value if v is not None]
+    away = lambda ends: [None if v is None else [abs(end-v)] for end,v in zip(ends, value)]
+    traces = {axis: [[v] for v in value], f'error_{axis}.array': away(high), f'error_{axis}.arrayminus': away(low)}
+    kind, ticks = ('log', 'D2') if min(known) > 0 and max(known) > 10*min(known) else ('linear', None)
+    return traces, {f'{axis}axis.{name}': value for name,value in {'title.text': title(key), 'type': kind, 'dtick': ticks, 'autorange': True}.items()}
+
 def browse(
     found:dict, # results.json
-    x:str='frechet', y:str='phase_error', # columns
+    x:str='frechet', y:str='phase_error', # columns to begin with
 )->go.Figure:
-    "The same to hover over."
-    rows = {name: row for name,row in cells(found).items() if x in row and y in row}
-    fig = go.Figure(go.Scatter(x=[r[x][0] for r in rows.values()], y=[r[y][0] for r in rows.values()], text=list(rows), mode='markers+text', textposition='top center', marker=dict(size=9, color=COLORS['pred'])))
-    return fig.update_layout(xaxis_title=title(x), yaxis_title=title(y), width=620, height=380, margin=dict(l=50, r=20, t=20, b=40), template='simple_white')
+    "Rivals in a plane, with 95 % intervals. Menus choose the columns, the legend the rivals."
+    rows, known = cells(found), columns(found)
+    if unknown := {x, y} - {*known}: raise ValueError(f"these results have no {', '.join(sorted(unknown))}: expected two of {', '.join(known)}")
+    bar = dict(color='#999999', thickness=1, width=3)
+    fig = go.Figure([go.Scatter(name=name, mode='markers', marker=dict(size=11, symbol=i, color=[*COLORS.values()][i%len(COLORS)]), error_x=bar, error_y=bar) for i,name in enumerate(rows)])
+    axes = {axis: {key: _beside([*rows.values()], key, axis) for key in known} for axis in 'xy'}
+    for axis,key in dict(x=x, y=y).items():
+        traces, layout = axes[axis][key]
+        for i,trace in enumerate(fig.data): trace.update({name: values[i] for name,values in traces.items()})
+        fig.update_layout(layout)
+    menu = lambda axis, at: dict(buttons=[dict(label=f'{axis}: {title(key)}', method='update', args=[*axes[axis][key]]) for key in known], active=known.index(dict(x=x, y=y)[axis]), x=at, xanchor='left', y=1.02, yanchor='bottom', direction='down')
+    return fig.update_layout(updatemenus=[menu('x', 0), menu('y', .45)], height=520, margin=dict(l=60, r=20, t=70, b=50), template='simple_white')
+
