@@ -63,7 +63,7 @@ def sample(
     generator:torch.Generator|None=None, # source of the first noise
     steps:int=8, # more: slower and finer
     device:torch.device|str='cpu',
-    watch:Callable[[int,Tensor],None]|None=None, # called with (step number, current state) after each step
+    watch:Callable[[int,Tensor,Tensor],None]|None=None, # called with (step number, current state, the clean data it is taken for) after each step
     temperature:float=1., # size of the first noise; below 1: calmer, and less varied
 )->Tensor: # (b ...)
     "Draw samples by DPM-Solver++(2M), from noise alone."
@@ -73,7 +73,7 @@ def sample(
     x = temperature*torch.randn(shape, generator=generator, device=generator.device if generator else device).to(device)
     for i,k in enumerate(scheduler.timesteps):
         x = scheduler.step(predict(x, k.expand(len(x))), k, x).prev_sample
-        if watch: watch(i, x)
+        if watch: watch(i, x, scheduler.model_outputs[-1])
     return x
 
 # %% ../nbs/30_diffusion.ipynb #dbdc7890

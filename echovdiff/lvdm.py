@@ -205,11 +205,11 @@ class LVDM(Stage):
         generator:torch.Generator|None=None,
         steps:int=8,
         guidance:tuple[float,float]=(1., 1.), # of content, motion
-        watch=None, # called with (step, latents) after each step
+        watch=None, # called with (step, latents, the clean ones they are taken for) after each step
         temperature:float=1., # of `diffusion.sample`
     )->Tensor: # (b t c h w) latents
         "Draw a beat of latents."
         c, (ground, gap) = self.config.backbone, self.ground(s)
         def predict(x, k): return guided(lambda on: self(x, k, s.only(*on)), guidance)
-        look = (lambda i, x: watch(i, ground + gap*x)) if watch else None
+        look = (lambda i, *seen: watch(i, *(ground + gap*x for x in seen))) if watch else None
         return ground + gap*sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, look, temperature)

@@ -126,7 +126,7 @@ class VRDM(Stage):
         generator:torch.Generator|None=None,
         steps:int=8,
         guidance:tuple[float,float,float]=(1., 1., 1.), # of phase, prompt, EF
-        watch=None, # called with (step, state), see `diffusion.sample`
+        watch=None, # called with (step, state, clean), see `diffusion.sample`
     )->Tensor: # (b t d) representations
         "Draw a beat of representations."
         def predict(x, k): return guided(lambda on: self(x, k, wish.only(*on)), guidance)

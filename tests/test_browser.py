@@ -37,7 +37,8 @@ def copy(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("kit")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/70_widgets.ipynb", "nbs/styles.css", "nbs/index.ipynb", "nbs/apps/alpha.ipynb", "nbs/apps/generate.ipynb", "nbs/apps/reader_study.ipynb"):
+    apps = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("nbs/apps/*.ipynb")]
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/styles.css", "nbs/index.ipynb", "nbs/70_widgets.ipynb", "nbs/measured/bench.json", *apps):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
@@ -183,13 +184,13 @@ def test_site_on_a_phone(page, site):
     assert page.evaluate("scrollY") == top     # the finger turned the dial, not the page
 
 
-def run_all(page, url: str):
+def run_all(page, url: str, patience: int = 120_000):
     "Open a notebook, run it, and wait for the number of its last code cell."
     page.goto(url)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
     page.click("text='Run'")
     page.click("text='Run All Cells'")
-    page.wait_for_function("/\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)", timeout=180_000)
+    page.wait_for_function("/\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)", timeout=patience)
 
 
 def test_lab_turn(page, lab):
@@ -342,3 +343,46 @@ def test_lab_beats(page, lab, copy, tmp_path):
     assert "Doe" not in page.locator(".jp-OutputArea-output").last.inner_html()
     page.get_by_role("button", name="Save the accepted beats").click()
     page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + 3)
+
+
+def test_lab_denoise(page, lab):
+    "The figure's own slider; then a drawing, gone through by keyboard; then one that is cancelled."
+    run_all(page, f"{lab}/lab/workspaces/denoise/tree/apps/denoise.ipynb", 300_000)
+    first = page.locator(".jp-CodeCell .js-plotly-plot").first
+    first.scroll_into_view_if_needed()
+    assert first.locator(".gtitle").text_content().startswith("VRDM 1")
+    rail = first.locator(".slider-rail-touch-rect").bounding_box()
+    page.mouse.click(rail["x"] + rail["width"] - 2, rail["y"] + rail["height"] / 2)
+    page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle').textContent.startsWith('LVDM 8')")
+    steps, guess = (page.locator(".widget-hslider", has_text=name) for name in ("steps", "guess"))
+    steps.locator(".noUi-handle").focus()
+    for _ in range(2): page.keyboard.press("ArrowLeft")      # 8, 4, 2
+    page.get_by_role("button", name="Draw").click()
+    title = page.locator(".widget-output .gtitle")
+    title.wait_for(timeout=200_000)
+    assert title.text_content().startswith("VRDM 1")
+    page.locator(".flipbook canvas").scroll_into_view_if_needed()
+    before = picture(page)
+    guess.locator(".noUi-handle").focus()
+    for _ in range(3): page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.widget-output .gtitle')?.textContent.startsWith('LVDM 2')", timeout=20_000)
+    page.wait_for_function("before => document.querySelector('.flipbook canvas')?.toDataURL() != before", arg=before)
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled; what is below was drawn before.").wait_for(timeout=60_000)
+
+
+def test_lab_results(page, lab):
+    "A menu of the figure; then columns and rivals chosen with widgets."
+    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb")
+    figure = page.locator(".js-plotly-plot").first
+    figure.scroll_into_view_if_needed()
+    assert figure.locator(".xtitle").text_content() == "Fréchet distance"
+    figure.locator(".updatemenu-header").first.click()
+    figure.get_by_text("x: EF error (points)").click()
+    page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
+    page.get_by_label("y").select_option("tSSIM")
+    page.wait_for_function("document.querySelector('.widget-output .ytitle, .jupyter-widgets .ytitle')?.textContent == 'tSSIM'")
+    page.get_by_label("rivals").select_option(["kit", "real"])
+    page.wait_for_function("document.querySelectorAll('.jupyter-widgets .js-plotly-plot .scatterlayer .trace').length == 2")
+    assert page.locator(".jupyter-widgets tbody tr").count() == 2
