@@ -346,23 +346,15 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'echovdiff.films.isolated': ('films.html#isolated', 'echovdiff/films.py'),
                                  'echovdiff.films.read_films': ('films.html#read_films', 'echovdiff/films.py'),
                                  'echovdiff.films.segmenter_of': ('films.html#segmenter_of', 'echovdiff/films.py')},
-<<<<<<< HEAD
             'echovdiff.generate': { 'echovdiff.generate.Prompt': ('generate.html#prompt', 'echovdiff/generate.py'),
                                     'echovdiff.generate.Story': ('generate.html#story', 'echovdiff/generate.py'),
-=======
-            'echovdiff.generate': { 'echovdiff.generate.Ground': ('generate.html#ground', 'echovdiff/generate.py'),
-                                    'echovdiff.generate.Prompt': ('generate.html#prompt', 'echovdiff/generate.py'),
->>>>>>> unfold
                                     'echovdiff.generate.check': ('generate.html#check', 'echovdiff/generate.py'),
                                     'echovdiff.generate.contract': ('generate.html#contract', 'echovdiff/generate.py'),
                                     'echovdiff.generate.develop': ('generate.html#develop', 'echovdiff/generate.py'),
                                     'echovdiff.generate.fan': ('generate.html#fan', 'echovdiff/generate.py'),
                                     'echovdiff.generate.generate': ('generate.html#generate', 'echovdiff/generate.py'),
                                     'echovdiff.generate.ground': ('generate.html#ground', 'echovdiff/generate.py'),
-<<<<<<< HEAD
                                     'echovdiff.generate.imagine': ('generate.html#imagine', 'echovdiff/generate.py'),
-=======
->>>>>>> unfold
                                     'echovdiff.generate.measured': ('generate.html#measured', 'echovdiff/generate.py'),
                                     'echovdiff.generate.moved': ('generate.html#moved', 'echovdiff/generate.py'),
                                     'echovdiff.generate.paint': ('generate.html#paint', 'echovdiff/generate.py'),
