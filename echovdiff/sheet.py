@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORIGINS', 'A4', 'OUT', 'LINE', 'CAVEATS', 'Discs', 'discs', 'timings', 'volumes', 'volume_curve', 'rates',
            'scan_line', 'm_mode', 'reader_error', 'findings', 'page', 'mark', 'show', 'draw_curve', 'draw_m_mode',
-           'draw_table', 'plot_sheet', 'save_page']
+           'draw_table', 'plot_sheet', 'save_page', 'write_results']
 
 # %% ../nbs/69_sheet.ipynb #447fc05e
 import json
@@ -23,12 +23,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .beat import Beat, ef_area_length, whole_file
-from .generate import Prompt
+from .generate import Prompt, plot_beat
 from .metrics import monotonicity
 from .phase import COLORS
 from .pretrained import Stages
 from .sector import InputError
 from .segment import clean, outline
+from .train import write_json
+from .video import write_video
 
 # %% ../nbs/69_sheet.ipynb #bdf539ce
 @dataclass(frozen=True)
@@ -262,3 +264,18 @@ def save_page(
     if path.suffix.lower() not in known: raise InputError(f'expected a name that ends in .pdf or .png, got {path.name}')
     with whole_file(path) as part: figure.savefig(part, dpi=200, metadata=known[path.suffix.lower()])
     return path
+
+# %% ../nbs/69_sheet.ipynb #744cc7b4
+def write_results(
+    out:Path, # a folder
+    stages:Stages, prompt:Prompt, beat:Beat,
+    facts:dict, # of `report`
+)->list[str]: # names of the files
+    "beat.mp4, beat.gif, sheet.png, report.json; where stage 1 sees no ventricle, the sheet is `plot_beat`, which needs none."
+    timed = beat.resample(len(beat), uniform='time')
+    for name in ('beat.mp4', 'beat.gif'): write_video(timed.video, out/name, timed.fps)
+    figure = plot_sheet(prompt, beat, facts | dict(ef_error=reader_error(stages))) if beat.area.min() > 0 else plot_beat(prompt, beat)
+    save_page(figure, out/'sheet.png'); plt.close(figure)
+    write_json(out/'report.json', facts)
+    return ['beat.mp4', 'beat.gif', 'sheet.png', 'report.json']
+
