@@ -270,7 +270,7 @@ def test_home_plays_by_itself(page, site):
     "A generated beat moves above the fold; a tap on its picture stops it."
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(f"{site}/index.html")
-    page.wait_for_function("document.querySelector('.flipbook b').textContent > '' && document.querySelector('.flipbook button').ariaLabel === 'pause'")
+    page.locator(".flipbook button[aria-label=pause]").wait_for()
     assert page.evaluate("document.querySelector('.flipbook .dial').getBoundingClientRect().bottom") < 800
     seen = set()
     for _ in range(10): seen.add(picture(page)); page.wait_for_timeout(100)
