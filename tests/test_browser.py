@@ -386,3 +386,32 @@ def test_lab_results(page, lab):
     page.get_by_label("rivals").select_option(["kit", "real"])
     page.wait_for_function("document.querySelectorAll('.jupyter-widgets .js-plotly-plot .scatterlayer .trace').length == 2")
     assert page.locator(".jupyter-widgets tbody tr").count() == 2
+
+
+@pytest.fixture(scope="module")
+def voila(copy):
+    "The address of an app as a page of its own, on loopback."
+    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
+    folders = {f"JUPYTER_{name}_DIR": str(copy / name) for name in ("CONFIG", "RUNTIME")} | {"JUPYTER_PATH": str(copy / "tools/jupyter")}
+    server = subprocess.Popen([sys.executable, "-m", "voila", "apps/alpha.ipynb", "--template=offline", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"], cwd=copy / "nbs",
+                              env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try: socket.create_connection(("127.0.0.1", port), 1).close(); break
+            except OSError: time.sleep(.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_voila_alpha(page, voila):
+    "The α explorer without a notebook around it: no code in sight, and the picture follows the slider."
+    page.goto(voila, timeout=180_000)
+    title = page.locator(".js-plotly-plot .gtitle").first
+    title.wait_for(timeout=90_000)
+    assert title.text_content().startswith("α = 0.36")
+    assert not page.get_by_text("FloatSlider(").count()
+    page.locator(".noUi-handle").first.focus()
+    for _ in range(4): page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle')?.textContent.startsWith('α = 0.40')", timeout=20_000)

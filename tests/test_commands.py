@@ -4,13 +4,12 @@ A command is a line of a fence without a language or in ```bash, a `!line` of a 
 in a sentence. Each program has an entry in PROGRAMS; a program that nobody knows fails with the page and the line.
 """
 import json
-import os
 import re
 import shlex
-import sys
 from argparse import Namespace
 from configparser import ConfigParser
 from importlib.metadata import entry_points
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -52,11 +51,12 @@ def lines(page: Path) -> list[str]:
 
 def commands(line: str) -> list[list[str]]:
     "The words of each command of a line, without comments and assignments; a variable of the shell may be any number."
-    reader = shlex.shlex(re.sub(r"^\w+=.*|\\?\$\w+", lambda name: "" if "=" in name[0] else "1", line), posix=True, punctuation_chars="&;|")
+    reader = shlex.shlex(re.sub(r"^\w+=\$\(.*|\\?\$\w+", lambda name: "" if "=" in name[0] else "1", line), posix=True, punctuation_chars="&;|")
     reader.whitespace_split = True
     parts = [[]]
     for word in reader: parts.append([]) if set(word) <= set("&;|") else parts[-1].append(word)
-    return [part for part in parts if part]
+    bare = [list(dropwhile(lambda word: re.match(r"\w+=", word), part)) for part in parts]
+    return [part for part in bare if part]
 
 
 def check(line: str, here: Path):
