@@ -349,10 +349,9 @@ def test_lab_denoise(page, lab):
     "The figure's own slider; then a drawing, gone through by keyboard; then one that is cancelled."
     run_all(page, f"{lab}/lab/workspaces/denoise/tree/apps/denoise.ipynb", 300_000)
     first = page.locator(".jp-CodeCell .js-plotly-plot").first
-    first.scroll_into_view_if_needed()
     assert first.locator(".gtitle").text_content().startswith("VRDM 1")
-    rail = first.locator(".slider-rail-touch-rect").bounding_box()
-    page.mouse.click(rail["x"] + rail["width"] - 2, rail["y"] + rail["height"] / 2)
+    rail = first.locator(".slider-rail-touch-rect")
+    rail.click(position={"x": rail.bounding_box()["width"] - 2, "y": 5})
     page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle').textContent.startsWith('LVDM 8')")
     steps, guess = (page.locator(".widget-hslider", has_text=name) for name in ("steps", "guess"))
     steps.locator(".noUi-handle").focus()
