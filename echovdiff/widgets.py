@@ -214,8 +214,9 @@ class FlipBook(anywidget.AnyWidget):
     ):
         if not scale > 0: raise ValueError(f"expected a scale above 0, got {scale}: 2 shows each pixel of the video twice as large")
         ef = '' if beat.ef is None else f' · EF {beat.ef:.0%}'
+        white = beat.video.flatten(1).quantile(.995, dim=1).max().clamp_min(1e-3)     # a dark loop is shown from black to its brightest half percent
         super().__init__(
-            scale=scale, autoplay=autoplay, sprite=sprite(beat.video, quality), size=[*beat.video.shape[:-3:-1]], theta=beat.theta.tolist(),
+            scale=scale, autoplay=autoplay, sprite=sprite((beat.video/white).clamp(0, 1), quality), size=[*beat.video.shape[:-3:-1]], theta=beat.theta.tolist(),
             lasts=(1000 * frame_seconds(beat)).tolist(), begins=1000 * beat.tau[0].item() * beat.seconds,
             area=[] if beat.area is None else beat.area.tolist(), alpha=beat.alpha,
             facts=f'α {beat.alpha:.2f} · {beat.heart_rate:.0f} beats/min{ef}')
