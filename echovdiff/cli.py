@@ -7,7 +7,6 @@ __all__ = ['add_generation', 'parser', 'can_write', 'make', 'demo_clip', 'run', 
 
 # %% ../nbs/81_cli.ipynb #d2c84383
 import argparse
-import json
 import math
 import sys
 import time
