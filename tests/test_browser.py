@@ -260,8 +260,8 @@ def test_lab_results(page, lab):
     figure.locator(".updatemenu-header").first.click()
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
-    page.get_by_label("y").select_option("tSSIM")
-    page.wait_for_function("document.querySelector('.widget-output .ytitle, .jupyter-widgets .ytitle')?.textContent == 'tSSIM'")
-    page.get_by_label("rivals").select_option(["kit", "real"])
-    page.wait_for_function("document.querySelectorAll('.jupyter-widgets .js-plotly-plot .scatterlayer .trace').length == 2")
-    assert page.locator(".jupyter-widgets tbody tr").count() == 2
+    page.get_by_label("y", exact=True).select_option("tSSIM")
+    page.wait_for_function("document.querySelector('.widget-output .ytitle')?.textContent == 'tSSIM'")
+    page.get_by_label("rivals", exact=True).select_option(["kit", "real"])
+    page.wait_for_function("document.querySelectorAll('.widget-output .js-plotly-plot .scatterlayer .trace').length == 2")
+    assert page.locator(".widget-output tbody tr").count() == 2
