@@ -253,7 +253,7 @@ def test_lab_denoise(page, lab):
 
 def test_lab_results(page, lab):
     "A menu of the figure; then columns and rivals chosen with widgets."
-    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb")
+    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb", 300_000)
     figure = page.locator(".js-plotly-plot").first
     figure.scroll_into_view_if_needed()
     assert figure.locator(".xtitle").text_content() == "Fréchet distance"
