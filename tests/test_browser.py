@@ -373,18 +373,18 @@ def test_lab_denoise(page, lab):
 
 def test_lab_results(page, lab):
     "A menu of the figure; then columns and rivals chosen with widgets."
-    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb")
+    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb", 300_000)
     figure = page.locator(".js-plotly-plot").first
     figure.scroll_into_view_if_needed()
     assert figure.locator(".xtitle").text_content() == "Fréchet distance"
     figure.locator(".updatemenu-header").first.click()
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
-    page.get_by_label("y").select_option("tSSIM")
-    page.wait_for_function("document.querySelector('.widget-output .ytitle, .jupyter-widgets .ytitle')?.textContent == 'tSSIM'")
-    page.get_by_label("rivals").select_option(["kit", "real"])
-    page.wait_for_function("document.querySelectorAll('.jupyter-widgets .js-plotly-plot .scatterlayer .trace').length == 2")
-    assert page.locator(".jupyter-widgets tbody tr").count() == 2
+    page.get_by_label("y", exact=True).select_option("tSSIM")
+    page.wait_for_function("document.querySelector('.widget-output .ytitle')?.textContent == 'tSSIM'")
+    page.get_by_label("rivals", exact=True).select_option(["kit", "real"])
+    page.wait_for_function("document.querySelectorAll('.widget-output .js-plotly-plot .scatterlayer .trace').length == 2")
+    assert page.locator(".widget-output tbody tr").count() == 2
 
 
 @pytest.fixture(scope="module")
