@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['ORIGINS', 'A4', 'OUT', 'LINE', 'CAVEATS', 'Discs', 'discs', 'timings', 'volumes', 'volume_curve', 'rates',
-           'scan_line', 'm_mode', 'reader_error', 'findings', 'page', 'mark', 'show', 'draw_curve', 'draw_m_mode',
-           'draw_table', 'plot_sheet', 'save_page', 'write_results']
+           'scan_line', 'm_mode', 'findings', 'page', 'mark', 'show', 'draw_curve', 'draw_m_mode', 'draw_table',
+           'plot_sheet', 'save_page', 'write_results']
 
 # %% ../nbs/69_sheet.ipynb #447fc05e
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from .beat import Beat, ef_area_length, whole_file
 from .generate import Prompt, plot_beat
 from .metrics import monotonicity
 from .phase import COLORS
-from .pretrained import Stages
+from .pretrained import Stages, reader_error
 from .sector import InputError
 from .segment import clean, outline
 from .train import write_json
@@ -125,16 +124,6 @@ def m_mode(
 
 # %% ../nbs/69_sheet.ipynb #57f3dc6b
 ORIGINS = dict(asked='asked', measured='measured in the loop', read='read by stage 1', prior='a prior', paper="the paper's 1/3")
-
-def reader_error(
-    stages:Stages,
-)->str: # ends the sentence 'EF as measured by stage 1, whose error ...'
-    "How far stage 1 is off in EF, if that was measured for these very weights."
-    path = stages.folder/'measured.json'
-    told = json.loads(path.read_text()) if path.exists() else {}
-    if told.get('weights', '').split('-')[-1] != stages.name.split('-')[-1]: return 'has not been measured for these weights'
-    best = max(told['pcdm'], key=lambda row: row['frames'])
-    return f"is {best['ef_mae_points']:.1f} percentage points on average (phantoms, n = {best['n']}; not known on patients)"
 
 def findings(
     prompt:Prompt, beat:Beat,
