@@ -60,7 +60,7 @@ function render({model, el}) {
     find("span").textContent = `phase ${degrees}\\u00b0, ${model.get("asked") ? "as you say" : "as read"}`;
     svg.setAttribute("aria-valuenow", degrees); svg.setAttribute("aria-valuetext", find("span").textContent);
   }
-  function say(theta, asked = true) { model.set({theta: (theta + turn) % turn, asked}); model.save_changes(); show(); }
+  function say(theta, asked = true) { model.set("theta", (theta + turn) % turn); model.set("asked", asked); model.save_changes(); }
   const point = event => { const box = svg.getBoundingClientRect();
     say(Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2)); };
   svg.addEventListener("pointerdown", event => { svg.setPointerCapture(event.pointerId); svg.focus({preventScroll: true}); point(event); });
@@ -68,10 +68,10 @@ function render({model, el}) {
   const step = by => () => say(model.get("theta") + by * turn / 72), keys = {ArrowRight: step(1), ArrowUp: step(1), ArrowLeft: step(-1), ArrowDown: step(-1),
     Home: () => say(0), End: () => say(turn / 2), Escape: () => say(model.get("read"), false)};
   svg.addEventListener("keydown", event => { if (keys[event.key]) { event.preventDefault(); event.stopPropagation(); keys[event.key](); } });
-  const names = ["posterior", "read", "theta", "asked"].map(name => `change:${name}`).join(" ");
-  model.on(names, show); show();
+  const names = ["posterior", "read", "theta", "asked"].map(name => `change:${name}`);
+  names.forEach(name => model.on(name, show)); show();
   el.append(root);
-  return () => model.off(names, show);
+  return () => names.forEach(name => model.off(name, show));
 }
 export default {render};
 """
