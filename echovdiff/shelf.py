@@ -122,6 +122,7 @@ export default {async render({model, el}) {
   alpha.oninput = rate.oninput = ask;
   for (const name of ["alpha", "heart_rate"]) model.on(`change:${name}`, hear);
   el.append(root);
+  state.picture = await createImageBitmap(new Blob([state.sprite]));    // once, not at every step
   await show();
   return () => close();
 }};

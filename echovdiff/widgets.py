@@ -133,7 +133,7 @@ async function render({model, el}) {
   dial.style.maxWidth = `${model.get("scale") * diagonal * 132 / 112}px`;
   [canvas.width, canvas.height] = size;
   [canvas.style.width, canvas.style.height] = size.map(side => `${100 * side / diagonal}%`);
-  const picture = await createImageBitmap(new Blob([model.get("sprite")]));
+  const picture = model.get("picture") ?? await createImageBitmap(new Blob([model.get("sprite")]));
   let playing = 0;
   function show() {
     const i = model.get("frame"), part = theta[i] < Math.PI + 1e-3 ? "systole" : "diastole", [w, h] = size;
