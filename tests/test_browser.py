@@ -250,7 +250,7 @@ def test_lab_reader_study(page, lab):
 def test_lab_generate(page, lab, tmp_path):
     "A beat from the studio: overrule the phase, draw, turn, compare, cancel, take the files, and give it a file that is none."
     run_all(page, f"{lab}/lab/workspaces/generate/tree/apps/generate.ipynb")
-    dial, says = page.locator(".phasedial svg"), page.get_by_role("status").last
+    dial = page.locator(".phasedial svg")
     page.get_by_text("as read").first.wait_for()
     dial.press("End")
     page.get_by_text("phase 180°, as you say").wait_for()
@@ -275,7 +275,7 @@ def test_lab_generate(page, lab, tmp_path):
     page.get_by_text("Cancelled.").wait_for()
     print(f"cancelled after {time.time() - start:.1f} s")
     page.wait_for_function("document.querySelectorAll('.flipbook').length == 1")      # the kept one; the other was only moved
-    page.locator("select").select_option("file")
+    page.locator(".widget-dropdown select").select_option("file")
     page.get_by_role("alert").filter(has_text="none was given").wait_for()
     (tmp_path / "notes.txt").write_text("no picture")
     with page.expect_file_chooser() as chosen: page.get_by_role("button", name="Upload").click()
@@ -389,7 +389,7 @@ def test_lab_denoise(page, lab):
 
 
 def test_lab_results(page, lab):
-    "A menu of the figure; then columns and rivals chosen with widgets."
+    "A menu of the figure; then rivals chosen with a widget."
     run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb", 300_000)
     figure = page.locator(".js-plotly-plot").first
     figure.scroll_into_view_if_needed()
@@ -397,11 +397,8 @@ def test_lab_results(page, lab):
     figure.locator(".updatemenu-header").first.click()
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
-    page.get_by_label("y", exact=True).select_option("tSSIM")
-    page.wait_for_function("document.querySelector('.widget-output .ytitle')?.textContent == 'tSSIM'")
     page.get_by_label("rivals", exact=True).select_option(["kit", "real"])
-    page.wait_for_function("document.querySelectorAll('.widget-output .js-plotly-plot .scatterlayer .trace').length == 2")
-    assert page.locator(".widget-output tbody tr").count() == 2
+    page.wait_for_function("document.querySelectorAll('.widget-output tbody tr').length == 2")
 
 
 @pytest.fixture(scope="module")
