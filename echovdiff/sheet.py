@@ -140,7 +140,7 @@ def findings(
             ('heart rate', f'{prompt.heart_rate:.0f} bpm, {said["heart_rate"]}', '', f'RR {t["rr"]:.0f} ms; the beat is played at it'),
             ('systolic fraction α', f'{prompt.alpha:.2f}, {said["alpha"]}', f'{t["alpha_seen"]:.2f}', 'largest to smallest area, as a share of RR'),
             ('ejection time', f'{t["ejection"]:.0f} ms', f'{t["ejection_seen"]:.0f} ms', f'largest area at {t["largest"]:.0f} ms, smallest at {t["smallest"]:.0f} ms'),
-            ('peak emptying rate', '', f'{r["emptying"]:.1f} EDV/s', f'at {r["emptying_at"]:.0f} ms; volume by discs; +6 ± 11 % on phantoms'),
+            ('peak emptying rate', '', f'{r["emptying"]:.1f} EDV/s', f'at {r["emptying_at"]:.0f} ms, by discs; +6 ± 11 % on phantoms'),
             ('peak filling rate', '', f'{r["filling"]:.1f} EDV/s', f'at {r["filling_at"]:.0f} ms; +1 ± 12 % on phantoms'),
             ('area going the wrong way', '', percent(monotonicity(beat.area)), 'of its path; 0 % is one clean fall and rise'),
             ('loop closure', '', f'{facts["loop_closure"]:.2f}', 'last to first frame, as a multiple of any other step'),
