@@ -13,7 +13,6 @@ from functools import partial
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ipywidgets import HTML, Button, Dropdown, FileUpload, HBox, Layout, Text, VBox
 from torch import Tensor
@@ -21,6 +20,7 @@ from torch import Tensor
 from .beat import ef_area_length
 from .cycles import Cycle, cycles_between, extremes, mend
 from .data import seeded
+from .dial import opened
 from .films import Recipe, at_rate, beats_of, segmenter_of
 from .phantom import cine
 from .prepare import begin, some
@@ -30,7 +30,7 @@ from .segment import clean
 from .sets import Recording, split_of
 from .store import Store, finish, pack, part_folder, read_table, write_part
 from .track import Click, ClickTracker
-from .video import CREDIT, decode, real_loop
+from .video import CREDIT, real_loop
 
 # %% ../nbs/76_cutter.ipynb #d52faff6
 def made_loop()->Clip:
@@ -41,10 +41,7 @@ def uploaded(
     content:bytes, # of a film, as for `decode`
 )->Clip:
     "A film that came without a name. InputError in one sentence for what is none."
-    with TemporaryDirectory() as folder:
-        path = Path(folder)/'film'
-        path.write_bytes(content)
-        clip = decode(path)
+    clip = opened('file', content=content)
     if not 5 <= len(clip.video) <= Recipe().longest: raise InputError(f"expected a loop of 5 to {Recipe().longest} frames, got {len(clip.video)}; a still has no beat, and a long film can be cut")
     return clip
 

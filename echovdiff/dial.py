@@ -6,9 +6,10 @@
 __all__ = ['PhaseDial', 'Wish', 'asked', 'opened', 'picture']
 
 # %% ../nbs/73_dial.ipynb #93ea572e
-import tempfile
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anywidget
 import traitlets
@@ -133,9 +134,10 @@ def opened(
         beat = phantom(seeded(number, 4))
         return Clip(beat.video, beat.fps, f'phantom-{number}')
     if not content: raise InputError('expected a file, and none was given: choose a DICOM, AVI, MP4, GIF, PNG or JPEG')
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content); file.flush()
-        return decode(file.name)
+    with TemporaryDirectory() as folder:
+        path = Path(folder)/'film'
+        path.write_bytes(content)
+        return decode(path)
 
 def picture(
     frame:Tensor, # (1 h w) in [0,1]
