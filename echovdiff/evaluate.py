@@ -29,7 +29,7 @@ from torch import Tensor
 from .beat import Beat
 from .data import seeded
 from .metrics import frechet, score, summary
-from .perceptual import Lpips, lpips, tlpips, tlpips_error, tssim, tssim_error
+from .perceptual import Lpips, by_lpips, tssim, tssim_error
 from .phantom import phantom
 from .phase import phase_grid, unwarp, wrap
 from .posterior import median_phase
@@ -91,9 +91,9 @@ def grade(
     "All that is measured of one beat."
     true = task.beat.video
     with torch.no_grad():
-        said, seen = referee(video[None]), referee.features(video[None])[0]
+        said = referee(video[None]); seen = referee.features(said)[0]
         pictures = dict(tssim=tssim(video), tssim_error=tssim_error(true, video))
-        if look: pictures |= dict(lpips=lpips(look, true, video).mean().item(), tlpips=tlpips(look, video), tlpips_error=tlpips_error(look, true, video))
+        if look: pictures |= by_lpips(look, true, video)
     rounded = lambda values, digits: [round(float(x), digits) for x in values]
     curves = dict(area=rounded(said['area'][0], 1), theta=rounded(median_phase(said['posterior'])[0], 4), features=rounded(seen, 5))
     return score(video, task.beat, lambda _: said, task.frame) | pictures | dict(frame=task.frame) | curves

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .data import Chance
 from .heart import Heart, cavity, emptying, from_axis, material, pixels, to_axis
 from .layers import Mixer, ring
-from .phase import harmonics, unwarp
+from .phase import harmonics, phase_grid, unwarp
 from .train import Stage
 
 # %% ../nbs/32_motion.ipynb #7b4308e4
@@ -32,6 +32,11 @@ class MotionConfig:
     heads: int = 4
     basis: int = 24     # basis motions
     side: int = 28      # places of a field, each way
+    hears: tuple[str,...] = ('reps', 'theta') # R, Φ: what the field is made of; fewer for an ablation
+
+    def __post_init__(self):
+        object.__setattr__(self, 'hears', tuple(self.hears))
+        if set(self.hears) - {'reps', 'theta'}: raise ValueError(f"hears names what the stage is told, of ('reps', 'theta'); got {self.hears}")
 
     @classmethod
     def tiny(cls): return cls(reps=16, dim=32, layers=1, heads=2, basis=4)
@@ -148,8 +153,10 @@ class Motion(Stage):
         reps:Tensor, # (b t d) standardised representations
         theta:Tensor, # (b t) radians
     )->Tensor: # (b t k) coefficients
-        x = self.inward(torch.cat([reps, harmonics(theta, 4)], -1))
-        return self.outward(self.mixer(x, ring(theta, self.mixer.pairs)))
+        told = dict(reps=reps, theta=harmonics(theta, 4))
+        x = self.inward(torch.cat([x if name in self.config.hears else torch.zeros_like(x) for name,x in told.items()], -1))
+        place = theta if 'theta' in self.config.hears else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
+        return self.outward(self.mixer(x, ring(place, self.mixer.pairs)))
 
     def fields(self, reps:Tensor, theta:Tensor)->Tensor: # (b t d), (b t) -> (b t 2 h w)
         "The motion of the beat."

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHANNELS', 'ALEXNET', 'shipped_file', 'ArrayUnpickler', 'arrays', 'AlexNet', 'Lpips', 'check_pair', 'lpips', 'psnr',
-           'ssim', 'check_steps', 'lpips_steps', 'ssim_steps', 'tlpips', 'tssim', 'tlpips_error', 'tssim_error']
+           'ssim', 'check_steps', 'lpips_steps', 'ssim_steps', 'tlpips', 'tssim', 'tlpips_error', 'tssim_error',
+           'by_lpips']
 
 # %% ../nbs/53_perceptual.ipynb #1d25977c
 import pickle
@@ -191,3 +192,14 @@ def tssim_error(real:Tensor, generated:Tensor)->float: # both (t c h w) in [0,1]
     "Reading B: mean |step of real - step of generated| by SSIM; 0 at best."
     check_pair(real, generated)
     return (ssim_steps(real) - ssim_steps(generated)).abs().mean().item()
+@torch.no_grad()
+def by_lpips(
+    model:nn.Module, # an `Lpips`
+    real:Tensor, generated:Tensor, # (t c h w) in [0,1], frame by frame of the same moments
+)->dict[str,float]: # lpips, tlpips, tlpips_error
+    "The three numbers at once, of films short enough to be held whole: each frame passes the network once."
+    check_pair(real, generated); check_steps(real)
+    seen = [model.maps(v.to(next(model.parameters()).device)) for v in (real, generated)]
+    true, drawn = (model.compare([m[:-1] for m in maps], [m[1:] for m in maps]) for maps in seen)
+    return dict(lpips=model.compare(*seen).mean().item(), tlpips=drawn.mean().item(), tlpips_error=(true-drawn).abs().mean().item())
+

@@ -65,16 +65,16 @@ class Referee(Stage):
 
     def forward(self,
         video:Tensor, # (b t 1 h w) in [0,1]
-    )->dict[str,Tensor]: # mask (b t h w), area (b t) px², posterior (b t n)
+    )->dict[str,Tensor]: # mask (b t h w), area (b t) px², posterior (b t n), deep (b t c h' w')
         logits, deep = self.see(video)
         mask = logits.sigmoid()
-        return dict(mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)))
+        return dict(mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)), deep=deep)
 
     def features(self,
-        video:Tensor, # (b t 1 h w) whole beats in [0,1]
+        said:dict[str,Tensor], # its answer to whole beats
     )->Tensor: # (b 2c): mean and spread over the frames
         "A beat as the deepest layer sees it, for a Fréchet distance. Not FVD, and never called so."
-        deep = self.see(video)[1].mean((3, 4))
+        deep = said['deep'].mean((3, 4))
         return torch.cat([deep.mean(1), deep.std(1)], -1)
 
     def loss(self, batch:dict[str,Tensor], chance:Chance|None=None)->dict[str,Tensor]:

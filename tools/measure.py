@@ -131,7 +131,7 @@ def stills(n: int, how: str = '') -> dict:
 
 def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
     "What the referee sees of a beat, (2 d). A stand-in for FVD's network."
-    return referee.features(video[None])[0].numpy()
+    return referee.features(referee(video[None]))[0].numpy()
 
 
 def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 8, temperature: float = .7, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
