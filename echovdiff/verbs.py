@@ -164,6 +164,7 @@ def add_measuring(
     race = sub.add_parser('bench', help='train ablations, a clock and a peer, and let them all sit the exam')
     race.add_argument('--out', required=True, help='folder of the bench; one that was broken off goes on')
     race.add_argument('--quick', action='store_true', help='minutes instead of hours: does everything run, and roughly in which order')
+    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups painted, moved, others, sweep (default: all but sweep)')
     race.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
 
 def judge(
@@ -180,5 +181,6 @@ def compete(
 )->None:
     "Run the bench, and say what came out."
     from echovdiff.bench import BenchPlan, as_markdown, bench
-    print(as_markdown(bench(args.out, BenchPlan.quick() if args.quick else BenchPlan(), args.workers)))
+    plan = BenchPlan.quick() if args.quick else BenchPlan()
+    print(as_markdown(bench(args.out, replace(plan, who=tuple(args.who)) if args.who else plan, args.workers)))
     print(f'wrote {args.out}/results.json')
