@@ -187,11 +187,12 @@ def columns(found:dict)->list[str]: # results.json
 
 def as_markdown(
     found:dict, # results.json
+    keys:tuple[str,...]=tuple(COLUMNS), # of the columns
 )->str:
     "A table for a page."
-    head = ['', 'n', *map(title, COLUMNS)]
+    head = ['', 'n', *map(title, keys)]
     number = lambda v: f'{v[0]:.3g} [{v[1]:.3g}, {v[2]:.3g}]'
-    rows = [[name, str(found['rivals'][name]['n']), *(number(row[key]) if key in row else '' for key in COLUMNS)] for name,row in cells(found).items()]
+    rows = [[name, str(found['rivals'][name]['n']), *(number(row[key]) if key in row else '' for key in keys)] for name,row in cells(found).items()]
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (head, ['---']*len(head), *rows))
 
 def plot_results(

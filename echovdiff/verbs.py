@@ -17,6 +17,7 @@ from pathlib import Path
 from .doctor import examine
 from .films import Recipe
 from .prepare import prepare, some
+from .sheet import save_page
 from .stages import Plan, train
 from .synthesize import Order, synthesize
 
@@ -170,11 +171,14 @@ def add_measuring(
 def judge(
     args:argparse.Namespace, # options of `evaluate`
 )->None:
-    "Let weights sit an exam, and say what came out."
+    "Let weights sit an exam, and say what came out; set.png is the page of `plot_set`."
     from echovdiff.bench import as_markdown
-    from echovdiff.evaluate import Exam, examine_weights
-    found = examine_weights(args.out, Exam(args.n, tuple(range(args.seeds)), args.on, args.prompt), args.weights, args.steps, args.workers)
-    print(as_markdown(found)); print(f'wrote {args.out}/results.json')
+    from echovdiff.cohort import plot_set
+    from echovdiff.evaluate import Exam, examine_weights, rows_of
+    out = Path(args.out)
+    found = examine_weights(out, Exam(args.n, tuple(range(args.seeds)), args.on, args.prompt), args.weights, args.steps, args.workers)
+    save_page(plot_set(rows_of(out/'kit.jsonl'), rows_of(out/'real.jsonl')), out/'set.png')
+    print(as_markdown(found)); print(f'wrote {out}/results.json, and {out}/set.png, a page for the whole set')
 
 def compete(
     args:argparse.Namespace, # options of `bench`
