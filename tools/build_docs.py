@@ -116,6 +116,7 @@ def portable_output(out: dict, states: dict, name: str, top: str) -> tuple[dict,
 def portable(nb: dict, top: str) -> dict:
     "A staged notebook that smalldocs and Quarto render alike."
     states, widgets = nb["metadata"].pop("widgets", {}).get(STATE_MIME, {}).get("state", {}), []
+    for cell in nb["cells"]: cell["outputs"] = [out for out in cell.get("outputs", []) if "%|" not in "".join(out.get("data", {}).get("text/plain", ""))]   # progress bars
     nb["cells"] = in_order(nb["cells"])
     for cell in nb["cells"]:
         source = "".join(cell["source"])
