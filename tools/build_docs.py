@@ -1,13 +1,14 @@
 """The site in docs/ from the notebooks: python tools/build_docs.py [--check] [--quarto]
 
 1. nbdev's processors render every notebook (no cell is run but the imports); 2. `portable` makes plotly figures and
-anywidgets work without a kernel or a network; 3. smalldocs, or Quarto with --quarto, renders _quarto.yml; 4. of smalldocs'
+anywidgets work without a kernel or a network, and lays each function's code beneath its signature; 3. smalldocs, or Quarto with --quarto, renders _quarto.yml; 4. of smalldocs'
 pages `offline` turns formulas into MathML and search into a script, and `slim` leaves out styles and icons that no page
 uses. The same notebooks give the same bytes, so --check builds elsewhere and compares with docs/.
 """
 import argparse
 import filecmp
 import html
+import inspect
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import groupby
 from pathlib import Path
 
 import yaml
@@ -30,6 +32,7 @@ PLOTLY_MIME = "application/vnd.plotly.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATE_MIME = "application/vnd.jupyter.widget-state+json"
 NUMBER = re.compile(r"(?<![\w/])\d+[a-z]*_(?=\w+\.ipynb)")   # of 00_phase.ipynb: its page is phase.html
+SOURCE = re.compile(r"\[source\]\(/blob/[^/]+/([\w/]+\.py)#L(\d+)\)\{[^}]*\}")
 LINK = re.compile(r"\]\(((?:\.\./|[\w-]+/)*)(?:\d+[a-z]*_)?([\w-]+)\.(?:ipynb|html)(#[^)]*)?\)")
 
 
@@ -66,8 +69,7 @@ def front_ends(widgets: list[dict], states: dict) -> str:
 
 
 def relative(md: str, top: str) -> str:
-    "Links between pages. nbdev's start at the root of a host, but the site may lie anywhere; its source links lead nowhere."
-    md = re.sub(r"\[source\]\(/blob/[^)]*\)\{[^}]*\}", "", md)
+    "Links between pages. nbdev's start at the root of a host, but the site may lie anywhere."
     md = LINK.sub(lambda m: f"]({m[1]}{m[2]}.html{m[3] or ''})", md)
     return re.sub(r"\]\(/([\w./-]+\.html(?:#[\w.-]*)?)\)", rf"]({top}\1)", md)
 
@@ -80,6 +82,25 @@ def signatures(md: str) -> str:
     return re.sub(r"^```python\n(?:def|class) .*?^```", lambda m: re.sub(r"\b(?:\w+\.)+(?=[A-Z]\w*)", "", m[0]), md, flags=re.S | re.M)
 
 
+def line(cell: dict) -> int:
+    "The line of the code that a cell documents; 0 if it documents none."
+    found = SOURCE.search("".join("".join(out.get("data", {}).get("text/markdown", "")) for out in cell.get("outputs", [])))
+    return int(found[2]) if found else 0
+
+
+def in_order(cells: list[dict]) -> list[dict]:
+    "The functions of an exported cell in the order of their code, which nbdev turns round."
+    return [cell for documents, run in groupby(cells, lambda cell: line(cell) > 0) for cell in (sorted(run, key=line) if documents else run)]
+
+
+def with_code(md: str) -> str:
+    "nbdev links to the source on a host that need not exist: the code itself is laid, folded, beneath what is said of it."
+    found = SOURCE.search(md)
+    if not found: return md
+    code = "".join(inspect.getblock((ROOT / found[1]).read_text().splitlines(True)[int(found[2])-1:])).rstrip()
+    return f"{SOURCE.sub('', md)}\n\n<details class=\"source\"><summary>Code</summary>\n\n```python\n{code}\n```\n\n</details>\n"
+
+
 def portable_output(out: dict, states: dict, name: str, top: str) -> tuple[dict, list[dict]]:
     "One stored output, with no need of a kernel, a network or Jupyter's own scripts; and the anywidget that it shows, if any."
     data = {mime: "".join(value) if isinstance(value, list) else value for mime, value in out.get("data", {}).items()}
@@ -88,13 +109,15 @@ def portable_output(out: dict, states: dict, name: str, top: str) -> tuple[dict,
     elif WIDGET_MIME in data: page, widgets = widget(data[WIDGET_MIME], states, name)
     else: page = data.get("text/html")
     if page is None and "text/markdown" not in data: return out, []
-    md = relative(signatures(data["text/markdown"]), top) if page is None else raw(page)
+    md = relative(with_code(signatures(data["text/markdown"])), top) if page is None else raw(page)
     return {"output_type": "display_data", "metadata": {}, "data": {"text/markdown": md}}, widgets
 
 
 def portable(nb: dict, top: str) -> dict:
     "A staged notebook that smalldocs and Quarto render alike."
     states, widgets = nb["metadata"].pop("widgets", {}).get(STATE_MIME, {}).get("state", {}), []
+    for cell in nb["cells"]: cell["outputs"] = [out for out in cell.get("outputs", []) if "%|" not in "".join(out.get("data", {}).get("text/plain", ""))]   # progress bars
+    nb["cells"] = in_order(nb["cells"])
     for cell in nb["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "raw": source = re.sub(r"^output-file:.*\n", "", source, flags=re.M)
