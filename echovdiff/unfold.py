@@ -128,7 +128,7 @@ def panels(
 # %% ../nbs/77_unfold.ipynb #18a7dc0e
 _CSS = """
 .unfolding { color:var(--jp-content-font-color1, inherit); font:14px/1.4 system-ui, sans-serif; font-variant-numeric:tabular-nums }
-.unfolding .panels { display:grid; grid-template-columns:repeat(auto-fit, minmax(min(260px, 100%), 1fr)); gap:14px 24px; padding:8px 0 }
+.unfolding .panels { display:grid; grid-template-columns:repeat(auto-fit, minmax(min(310px, 100%), 1fr)); gap:14px 24px; padding:8px 0 }
 .unfolding figure { margin:0; max-width:380px }
 .unfolding figcaption { font-size:13px; text-align:center }
 .unfolding svg, .unfolding img { display:block; width:100%; aspect-ratio:10/7 }
@@ -163,8 +163,9 @@ function render({model, el}) {
       return gone(at(area), at(shown[last].area)) + ["ED", "ES", "ED"].map((name, i) => text(x(i * n / 2), 202, name)).join("") + [Math.min(...areas), Math.max(...areas)].map(v => text(20, y(v) + 4, v)).join("") },
     null, null,
     (guess, i) => { const x = scale([0, shown.length - 1], 30, 285), y = scale([0, 1], 180, 15);
-      return Object.entries(settled).map(([name, far], j) => { const at = far.map((v, k) => [x(k + (j && last + 1)), y(v)]), color = [colors.pred, colors.diastole, colors.systole][j];
-          return line(at, "far", color) + text(at[0][0] + 7, at[0][1] - 7, name, "name") }).join("")
+      const far = Object.values(settled).map((far, j) => far.map((v, k) => [x(k + (j && last + 1)), y(v)]));
+      return far.map((at, j) => line(at, "far", [colors.pred, colors.diastole, colors.systole][j])).join("")
+        + Object.keys(settled).map((name, j) => text(far[j][0][0] + 7, far[j][0][1] - 7, name, "name")).join("")
         + line([[x(i), 10], [x(i), 185]], "now") + text(14, 184, 0) + text(14, 19, 1) + text(x(last / 2), 202, "stage 2") + text(x((last + shown.length) / 2), 202, "stage 3") }];
   const root = document.createElement("div");
   root.className = "unfolding";
