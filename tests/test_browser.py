@@ -19,6 +19,7 @@ import pytest
 from echovdiff.cutter import made_loop
 from echovdiff.store import Store
 from echovdiff.video import write_video
+from pydicom.examples import get_path
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
 CHROMIUM = shutil.which("chromium")
@@ -229,39 +230,67 @@ def test_lab_alpha(page, lab):
     drag_alpha(page)
 
 
-def test_lab_reader_study(page, lab):
+def rate_a_pair(page):
     "A trial of the reader study by keyboard alone: errors in words, and on to the next."
-    run_all(page, f"{lab}/lab/workspaces/readers/tree/apps/reader_study.ipynb")
-    desk = page.locator(".jp-OutputArea-output", has=page.locator("video"))
-    desk.get_by_text("1 of 4").wait_for()
+    page.get_by_text("1 of 4").wait_for(timeout=60_000)
     page.wait_for_function("[...document.querySelectorAll('video')].filter(v => v.readyState > 1).length == 2")
     page.wait_for_function("[...document.querySelectorAll('video')].every(v => v.currentTime > 0)")      # they play
     page.locator(".reader-keys").focus()
     page.keyboard.press("Enter")
-    desk.get_by_role("alert").wait_for()
-    assert "Not yet: which one is real?" in desk.get_by_role("alert").inner_text()
+    page.get_by_role("alert").filter(has_text="Not yet: which one is real?").wait_for()
     for key in ("ArrowRight", *"123445", "Backspace", "4"): page.keyboard.press(key)
     page.wait_for_function("""[...document.querySelectorAll('.widget-radio-box input:checked')].map(i => i.dataset.value).join() === '1,2,3,4,4,4,right'""")
     page.keyboard.press("Enter")
-    desk.get_by_text("2 of 4").wait_for()
+    page.get_by_text("2 of 4").wait_for()
     page.wait_for_function("document.querySelectorAll('.widget-radio-box input:checked').length == 0")
 
 
+def test_lab_reader_study(page, lab):
+    run_all(page, f"{lab}/lab/workspaces/readers/tree/apps/reader_study.ipynb")
+    rate_a_pair(page)
+
+
+def press_handle(page, slider: str, key: str):
+    "A key for a slider of ipywidgets, by its name."
+    page.locator(".widget-slider", has_text=slider).locator(".noUi-handle").press(key)
+
+
+def upload(page, *files):
+    with page.expect_file_chooser() as chosen: page.locator(".jupyter-widgets.widget-upload").click()
+    chosen.value.set_files(*files)
+
+
+def cancel(page):
+    "A drawing that has begun ends within a second."
+    start = time.time()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_text("Cancelled.").wait_for()
+    print(f"cancelled after {time.time() - start:.2f} s")
+    assert time.time() - start < 1
+
+
+def frame(page) -> str:
+    "The pixels of the prompt."
+    return page.locator(".widget-image").evaluate("""async image => { await image.decode(); const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight]; canvas.getContext('2d').drawImage(image, 0, 0); return canvas.toDataURL() }""")
+
+
 def test_lab_generate(page, lab, tmp_path):
-    "A beat from the studio: overrule the phase, draw, turn, compare, cancel, take the files, and give it a file that is none."
+    "A beat from the studio: overrule the phase, draw, turn, compare, cancel, take the files; then files that are none, and the real loop as a file."
     run_all(page, f"{lab}/lab/workspaces/generate/tree/apps/generate.ipynb")
     dial = page.locator(".phasedial svg")
     page.get_by_text("as read").first.wait_for()
+    read, first = page.get_by_role("status").filter(has_text="Read: phase").inner_text(), frame(page)
     dial.press("End")
     page.get_by_text("phase 180°, as you say").wait_for()
     dial.press("Escape")
-    page.locator(".widget-slider", has_text="steps").locator(".noUi-handle").press("ArrowLeft")
+    press_handle(page, "steps", "ArrowLeft")
     start = time.time()
     page.get_by_role("button", name="Draw", exact=True).click()
     page.get_by_text("moved, not yet painted").wait_for()
-    first = time.time() - start
+    moved = time.time() - start
     page.get_by_text("Drawn. Turn its dial").wait_for(timeout=60_000)
-    print(f"first picture after {first:.1f} s, the beat after {time.time() - start:.1f} s")
+    print(f"first picture after {moved:.1f} s, the beat after {time.time() - start:.1f} s")
     page.locator(".flipbook .dial").press("End")
     assert degrees(page) == 180
     page.get_by_role("button", name="Files", exact=True).click()
@@ -270,17 +299,25 @@ def test_lab_generate(page, lab, tmp_path):
     page.get_by_role("button", name="Keep to compare", exact=True).click()
     page.get_by_role("button", name="Draw", exact=True).click()
     page.wait_for_function("document.querySelectorAll('.flipbook').length == 2", timeout=60_000)
-    start = time.time()
-    page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_text("Cancelled.").wait_for()
-    print(f"cancelled after {time.time() - start:.1f} s")
+    cancel(page)
     page.wait_for_function("document.querySelectorAll('.flipbook').length == 1")      # the kept one; the other was only moved
+    page.locator(".widget-dropdown select").select_option("phantom")
+    page.get_by_role("status").filter(has_text="Read: phase").wait_for()
+    page.wait_for_function("read => !document.body.innerText.includes(read)", arg=read)
+    assert frame(page) != first
     page.locator(".widget-dropdown select").select_option("file")
     page.get_by_role("alert").filter(has_text="none was given").wait_for()
     (tmp_path / "notes.txt").write_text("no picture")
-    with page.expect_file_chooser() as chosen: page.locator(".widget-upload").click()
-    chosen.value.set_files(tmp_path / "notes.txt")
+    upload(page, tmp_path / "notes.txt")
     page.get_by_role("alert").filter(has_text="first bytes are of none of them").wait_for()
+    dicom = get_path("ybr_color").read_bytes()
+    (tmp_path / "broken.dcm").write_bytes(dicom[:len(dicom) // 2])
+    upload(page, tmp_path / "broken.dcm")
+    page.get_by_role("alert").filter(has_text="the file is truncated").wait_for(timeout=20_000)
+    (tmp_path / "loop.dcm").write_bytes(dicom)
+    upload(page, tmp_path / "loop.dcm")
+    page.get_by_role("status").filter(has_text=read).wait_for(timeout=60_000)
+    assert frame(page) == first
 
 
 def test_home_plays_by_itself(page, site):
@@ -362,38 +399,42 @@ def test_lab_beats(page, lab, copy, tmp_path):
     page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + 3)
 
 
-def test_lab_denoise(page, lab):
-    "The figure's own slider; then a drawing, gone through by keyboard; then one that is cancelled."
-    run_all(page, f"{lab}/lab/workspaces/denoise/tree/apps/denoise.ipynb", 300_000)
-    first = page.locator(".jp-CodeCell .js-plotly-plot").first
-    assert first.locator(".gtitle").text_content().startswith("VRDM 1")
-    rail = first.locator(".slider-rail-touch-rect")
-    rail.click(position={"x": rail.bounding_box()["width"] - 2, "y": 5})
-    page.wait_for_function("document.querySelector('.js-plotly-plot .gtitle').textContent.startsWith('LVDM 8')")
-    steps, guess = (page.locator(".widget-hslider", has_text=name) for name in ("steps", "guess"))
-    steps.locator(".noUi-handle").focus()
-    for _ in range(2): page.keyboard.press("ArrowLeft")      # 8, 4, 2
-    page.get_by_role("button", name="Draw").click()
-    title = page.locator(".widget-output .gtitle")
-    title.wait_for(timeout=200_000)
-    assert title.text_content().startswith("VRDM 1")
+def go_through_guesses(page):
+    "The slider of the figure; then a drawing, gone through by keyboard; then one that is cancelled."
+    first, said = page.locator(".unfolding input").first, page.locator(".unfolding b")
+    said.filter(has_text="VRDM 1").wait_for(timeout=120_000)
+    first.press("End")
+    said.filter(has_text="LVDM 8").wait_for()
+    for _ in range(2): press_handle(page, "steps", "ArrowLeft")      # 8, 4, 2
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.get_by_text("Drawn. Go through the guesses").wait_for(timeout=200_000)
     page.locator(".flipbook canvas").scroll_into_view_if_needed()
     before = picture(page)
-    guess.locator(".noUi-handle").focus()
-    for _ in range(3): page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.widget-output .gtitle')?.textContent.startsWith('LVDM 2')", timeout=20_000)
+    for _ in range(3): page.locator(".unfolding input").last.press("ArrowRight")
+    said.filter(has_text="LVDM 2").wait_for()
     page.wait_for_function("before => document.querySelector('.flipbook canvas')?.toDataURL() != before", arg=before)
-    page.get_by_role("button", name="Draw").click()
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("Cancelled; what is below was drawn before.").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.get_by_text("Drawing").wait_for()
+    cancel(page)
+    assert said.last.inner_text().startswith("LVDM 2")
 
 
-def test_lab_results(page, lab):
+def test_site_denoise(page, site):
+    page.goto(f"{site}/apps/denoise.html")
+    page.locator(".unfolding input").press("End")
+    page.locator(".unfolding b").filter(has_text="LVDM 8").wait_for()
+
+
+def test_lab_denoise(page, lab):
+    run_all(page, f"{lab}/lab/workspaces/denoise/tree/apps/denoise.ipynb", 300_000)
+    go_through_guesses(page)
+
+
+def choose_rivals(page):
     "A menu of the figure; then rivals chosen with a widget."
-    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb", 300_000)
     figure = page.locator(".js-plotly-plot").first
+    figure.locator(".xtitle").filter(has_text="Fréchet distance").wait_for(timeout=60_000)
     figure.scroll_into_view_if_needed()
-    assert figure.locator(".xtitle").text_content() == "Fréchet distance"
     figure.locator(".updatemenu-header").first.click()
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
@@ -401,25 +442,65 @@ def test_lab_results(page, lab):
     page.wait_for_function("document.querySelectorAll('.widget-output tbody tr').length == 2")
 
 
+def test_lab_results(page, lab):
+    run_all(page, f"{lab}/lab/workspaces/results/tree/apps/results.ipynb", 300_000)
+    choose_rivals(page)
+
+
+def draw_and_cancel(page):
+    "The clock goes on while a beat is drawn; then the mind is changed."
+    page.get_by_text("as read").first.wait_for(timeout=60_000)
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.get_by_text("moved, not yet painted").wait_for(timeout=60_000)
+    gaps = page.evaluate("""async () => { const clock = [...document.querySelectorAll('.widget-label')].find(label => /^[\\d.]+ s$/.test(label.textContent)), gaps = [];
+      for (let i = 0, was = clock.textContent, since = performance.now(); i < 10; i++) {
+        while (clock.textContent === was) await new Promise(next => setTimeout(next, 10));
+        gaps.push(performance.now() - since); since = performance.now(); was = clock.textContent }
+      return gaps }""")
+    print(f"the clock moves every {sorted(gaps)[5]:.0f} ms, at the latest after {max(gaps):.0f} ms")
+    assert sorted(gaps)[8] < 500
+    cancel(page)
+    page.wait_for_function("document.querySelectorAll('.flipbook').length == 0")
+
+
+def click_in_the_ventricle(page):
+    "A click, and the area curve is another; then the loop plays."
+    area, film = page.locator(".reel .area"), page.locator(".reel .film")
+    film.wait_for(timeout=60_000)
+    before, box = area.get_attribute("d"), film.bounding_box()
+    film.click(position={"x": 65.5 / 112 * box["width"], "y": 50.5 / 112 * box["height"]})
+    page.wait_for_function("before => document.querySelector('.reel .area').getAttribute('d') !== before", arg=before, timeout=60_000)
+    before = page.locator(".reel .edge").get_attribute("d")
+    page.locator(".reel .curve").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("before => document.querySelector('.reel .edge').getAttribute('d') !== before", arg=before)
+
+
 @pytest.fixture(scope="module")
 def voila(copy):
-    "The address of an app as a page of its own, on loopback."
+    "The address of a Voilà that serves the apps, on loopback."
     with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     folders = {f"JUPYTER_{name}_DIR": str(copy / name) for name in ("CONFIG", "RUNTIME")} | {"JUPYTER_PATH": str(copy / "tools/jupyter")}
-    server = subprocess.Popen([sys.executable, "-m", "voila", "apps/alpha.ipynb", "--template=offline", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"], cwd=copy / "nbs",
+    server = subprocess.Popen([sys.executable, "-m", "voila", "apps", "--template=offline", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"], cwd=copy / "nbs",
                               env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
             try: socket.create_connection(("127.0.0.1", port), 1).close(); break
             except OSError: time.sleep(.2)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}/voila/render"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def test_voila_alpha(page, voila):
-    "The α explorer without a notebook around it: no code in sight, and the views follow the slider."
-    page.goto(voila, timeout=180_000)
-    drag_alpha(page)
-    assert not page.get_by_text("AlphaExplorer(").count()
+APPS = dict(alpha=drag_alpha, beats=click_in_the_ventricle, denoise=go_through_guesses, generate=draw_and_cancel, reader_study=rate_a_pair, results=choose_rivals)
+
+def test_every_app_is_tried(): assert [*APPS] == sorted(path.stem for path in ROOT.glob("nbs/apps/*.ipynb"))
+
+@pytest.mark.parametrize("app", APPS)
+def test_voila(page, voila, app):
+    "An app without a notebook around it: no code in sight, and it does what it does."
+    page.goto(f"{voila}/{app}.ipynb", timeout=300_000)
+    APPS[app](page)
+    assert "from echovdiff" not in page.inner_text("body")
+    page.goto("about:blank")      # Voilà ends the kernel of a page that is left
