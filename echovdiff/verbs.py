@@ -14,6 +14,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from matplotlib import pyplot as plt
+
 from .doctor import examine
 from .films import Recipe
 from .prepare import prepare, some
@@ -177,7 +179,8 @@ def judge(
     from echovdiff.evaluate import Exam, examine_weights, rows_of
     out = Path(args.out)
     found = examine_weights(out, Exam(args.n, tuple(range(args.seeds)), args.on, args.prompt), args.weights, args.steps, args.workers)
-    save_page(plot_set(rows_of(out/'kit.jsonl'), rows_of(out/'real.jsonl')), out/'set.png')
+    page = plot_set(rows_of(out/'kit.jsonl'), rows_of(out/'real.jsonl'))
+    save_page(page, out/'set.png'); plt.close(page)
     print(as_markdown(found)); print(f'wrote {out}/results.json, and {out}/set.png, a page for the whole set')
 
 def compete(
