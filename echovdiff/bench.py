@@ -191,7 +191,7 @@ def as_markdown(
 )->str:
     "A table for a page."
     head = ['', 'n', *map(title, keys)]
-    number = lambda v: f'{v[0]:.3g} [{v[1]:.3g}, {v[2]:.3g}]'
+    number = lambda v: '{:.3g} [{:.3g}, {:.3g}]'.format(*(x if abs(x) > 1e-6 else 0. for x in v))
     rows = [[name, str(found['rivals'][name]['n']), *(number(row[key]) if key in row else '' for key in keys)] for name,row in cells(found).items()]
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (head, ['---']*len(head), *rows))
 
