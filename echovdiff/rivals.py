@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Rival', 'Task', 'frozen', 'Nearest', 'full', 'Painter', 'time_batch', 'by_phase', 'Clock', 'Mover', 'MonaiConfig',
-           'MonaiPeer', 'Peer']
+           'MonaiPeer', 'LucidConfig', 'LucidPeer', 'Peer']
 
 # %% ../nbs/56_rivals.ipynb #bfa0c2af
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -183,9 +184,13 @@ class MonaiPeer(Stage):
         super().__init__()
         try: from monai.networks import nets, schedulers
         except ImportError: raise ImportError("this rival needs MONAI, which is not installed: pip install 'echovdiff[bench]'") from None
-        self.config, c = config, config
-        self.unet = nets.DiffusionModelUNet(3, 2*c.latent+1, c.latent, num_res_blocks=1, channels=c.channels, attention_levels=c.attention, norm_num_groups=8, num_head_channels=8)
+        self.config = config
+        self.unet = self.build(nets, config)
         self.noise, self.solver = (kind(1000, schedule='scaled_linear_beta', prediction_type='v_prediction', clip_sample=False) for kind in (schedulers.DDPMScheduler, schedulers.DDIMScheduler))
+
+    def build(self, nets, c:MonaiConfig)->nn.Module: # (b 2c+1 t h w) -> (b c t h w)
+        "The network; MONAI's own."
+        return nets.DiffusionModelUNet(3, 2*c.latent+1, c.latent, num_res_blocks=1, channels=c.channels, attention_levels=c.attention, norm_num_groups=8, num_head_channels=8)
 
     def predict(self,
         x:Tensor, # (b c t h w) noisy latents, sides multiples of 4
@@ -217,6 +222,31 @@ class MonaiPeer(Stage):
         self.solver.set_timesteps(steps)
         for k in self.solver.timesteps: x = self.solver.step(self.predict(x, k.expand(b).to(x.device), prompt), int(k), x)[0]
         return rearrange(x, 'b c t h w -> b t c h w')
+
+@dataclass(frozen=True)
+class LucidConfig:
+    "Size of the other peer."
+    latent: int = 4                              # channels of a latent
+    dim: int = 32                                # channels of the first level
+    mults: tuple[int,...] = (1, 2, 2)            # of the levels
+
+    @classmethod
+    def tiny(cls): return cls(dim=8, mults=(1, 2))
+
+class LucidPeer(MonaiPeer):
+    "The 3-D U-Net of video-diffusion-pytorch in the place of MONAI's."
+    Config = LucidConfig
+
+    def __init__(self, config:LucidConfig=LucidConfig()): super().__init__(config)
+
+    def build(self, nets, c:LucidConfig)->nn.Module: # (b 2c+1 t h w) -> (b c t h w)
+        "The network."
+        try: from video_diffusion_pytorch import Unet3D
+        except (ImportError, RuntimeError) as error: raise ImportError(f"this rival needs video-diffusion-pytorch, and a torchvision that fits torch ({error}): pip install 'echovdiff[peers]', in an environment of its own") from None
+        net = Unet3D(c.dim, channels=2*c.latent+1, out_dim=c.latent, dim_mults=c.mults)
+        for layer in net.modules():
+            if getattr(layer, 'rotary_emb', None): layer.rotary_emb = deepcopy(layer.rotary_emb) # all share one, which safetensors would refuse
+        return net
 
 @dataclass
 class Peer:

@@ -103,7 +103,7 @@ def opener(
     if not head: raise InputError("the file is empty; copy it again")
     for at, magic, function in _OPENERS:
         if head[at:at+len(magic)] == magic: return function
-    raise InputError("expected DICOM, AVI, MP4, GIF, PNG or JPEG, but the first bytes are of none of them: "
+    raise InputError("no film or picture that can be read: expected DICOM, AVI, MP4, GIF, PNG or JPEG, but the first bytes are of none of them; "
                      "it may be encrypted, damaged or of another kind; export it again")
 
 def content_hash(

@@ -439,7 +439,7 @@ def choose_rivals(page):
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
     page.get_by_label("rivals", exact=True).select_option(["kit", "real"])
-    page.wait_for_function("document.querySelectorAll('.widget-output tbody tr').length == 2")
+    page.wait_for_function("document.querySelectorAll('.widget-html tbody tr').length == 2")
 
 
 def test_lab_results(page, lab):
@@ -497,7 +497,12 @@ APPS = dict(alpha=drag_alpha, beats=click_in_the_ventricle, denoise=go_through_g
 
 def test_every_app_is_tried(): assert [*APPS] == sorted(path.stem for path in ROOT.glob("nbs/apps/*.ipynb"))
 
-@pytest.mark.parametrize("app", APPS)
+def test_no_app_has_an_output_widget():
+    "Under Voilà one page in five then never ends: the client of the kernel writes to a socket that it is listening to, and misses what came."
+    for path in ROOT.glob("nbs/apps/*.ipynb"): assert not re.search(r"\b(interact|interactive|interactive_output|Output)\b", path.read_text()), path
+
+# all of them are tried in JupyterLab as well
+@pytest.mark.parametrize("app", [app if app in ("generate", "results") else pytest.param(app, marks=pytest.mark.slow) for app in APPS])
 def test_voila(page, voila, app):
     "An app without a notebook around it: no code in sight, and it does what it does."
     page.goto(f"{voila}/{app}.ipynb", timeout=300_000)

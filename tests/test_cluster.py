@@ -26,6 +26,7 @@ def kill_after_first_part(cluster, store: Path, killed: list):
     killed.append(victim)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "FILMS", 2)
     write_echonet(tmp_path / "set", [Film.from_phantom(seeded(67, i), name=f"0X{i:04X}", seconds=2.) for i in range(12)])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from echovdiff.data import seeded
 from echovdiff.phase import phase_grid
@@ -55,6 +56,7 @@ def train(out: Path, *launcher: str):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_the_whole_command_shared_by_two(tmp_path):
     train(tmp_path / "one")
     train(tmp_path / "two", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")

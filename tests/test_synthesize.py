@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from echovdiff.cli import main
 from echovdiff.doctor import examine
 
@@ -31,6 +32,7 @@ def kill_after_first_film(out: Path):
     assert not (out / "synthetic.json").exists()
 
 
+@pytest.mark.slow
 def test_killed_or_shared_it_is_the_same_set(tmp_path):
     kill_after_first_film(tmp_path / "killed")
     first = next((tmp_path / "killed").glob(".parts/[0-9]*/facts.json"))
