@@ -167,7 +167,9 @@ def add_measuring(
     race = sub.add_parser('bench', help='train ablations, a clock and a peer, and let them all sit the exam')
     race.add_argument('--out', required=True, help='folder of the bench; one that was broken off goes on')
     race.add_argument('--quick', action='store_true', help='minutes instead of hours: does everything run, and roughly in which order')
-    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups painted, moved, others, sweep (default: all but sweep)')
+    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups painted, moved, others, apart, sweep (default: the first three)')
+    race.add_argument('-n', '--n', type=whole(2, 10**6), default=None, help='hearts of each seed in the exam (default: 100, or 8 if quick)')
+    race.add_argument('--seeds', type=whole(1, 100), default=None, help='seeds of training and exam (default: 3, or 1 if quick)')
     race.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
 
 def judge(
@@ -189,5 +191,6 @@ def compete(
     "Run the bench, and say what came out."
     from echovdiff.bench import BenchPlan, as_markdown, bench
     plan = BenchPlan.quick() if args.quick else BenchPlan()
-    print(as_markdown(bench(args.out, replace(plan, who=tuple(args.who)) if args.who else plan, args.workers)))
+    exam = replace(plan.exam, n=args.n or plan.exam.n, seeds=tuple(range(args.seeds)) if args.seeds else plan.exam.seeds)
+    print(as_markdown(bench(args.out, replace(plan, who=tuple(args.who or plan.who), exam=exam), args.workers)))
     print(f'wrote {args.out}/results.json')

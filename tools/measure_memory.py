@@ -1,0 +1,98 @@
+"""Do the shipped weights draw hearts that they have seen? The audit of notebook 59 against the whole training set.
+
+    python tools/measure_memory.py --run RUN [--drawn 64] [--held 300]      # about an hour on one core, most of it to make the training set again
+
+A phantom is its seed, so the beats that the weights learnt from are made again, to the byte (RUN/train; a run that was broken
+off goes on). Half of the drawn beats start from one frame of a training beat, half from one of a heart that no training has
+seen, all of them told the prompt's phase. Each is looked for among all training beats, its own film left out, and compared
+with held-out real beats (notebook 59). And each is compared with the film that its prompt came from: were films remembered,
+those of learnt hearts would be met better than those of unknown ones. Results go to nbs/measured/memory.json.
+"""
+import argparse
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from echovdiff.beat import Beat
+from echovdiff.data import Pool, seeded
+from echovdiff.evaluate import machine
+from echovdiff.generate import generate, read_prompt
+from echovdiff.memory import Verdict, audit, film, gist, loops, rms, traits
+from echovdiff.pcdm import PCDM
+from echovdiff.phase import phase_grid, unwarp
+from echovdiff.pretrained import load
+from echovdiff.train import shipped, write_json
+
+OUT = Path(__file__).parents[1] / 'nbs/measured/memory.json'
+HELD_OUT = 900 # seed of the phantoms that no training has seen
+
+
+class Some:
+    "The beats of a pool from one number on."
+    def __init__(self, pool: Pool, first: int, n: int): self.pool, self.first, self.n = pool, first, n
+    def __len__(self): return self.n
+    def images(self, i: int): return self.pool.images(self.first+i)
+
+
+def pool(folder: Path, n: int, seed: int, workers: int) -> Pool:
+    "Phantoms, made once."
+    return Pool(folder) if folder.exists() else Pool.build(folder, n, seed, workers=workers)
+
+
+def drawn(source: Pool, i: int) -> Beat:
+    "A beat from one frame of beat `i`, at any phase."
+    video, alpha, rate = film(source, i), float(source.alpha[i]), float(source.heart_rate[i])
+    at = int(torch.randint(len(video), (), generator=seeded(i, 59)))
+    stages = load(); torch.set_num_threads(1)
+    prompt = read_prompt(stages, video[at:at+1], alpha=alpha, heart_rate=rate, theta=float(phase_grid(len(video))[at]))
+    made = generate(stages, prompt, ef=float(source.ef[i]), seed=i)
+    return Beat(video=made.video, tau=unwarp(phase_grid(len(made)), alpha), alpha=alpha, heart_rate=rate, fps=len(made)*rate/60)
+
+
+def to_own(made: list[Beat], source: Pool, describe) -> np.ndarray:
+    "How far each drawn beat is from the film that its prompt came from."
+    return np.array([rms(describe(loops([beat], [0])), describe(loops(source, [i]))).item() for i, beat in enumerate(made)])
+
+
+def nearer(a: np.ndarray, b: np.ndarray) -> float:
+    "How often one of a is smaller than one of b; .5 if there is no telling."
+    return float((a[:, None] < b).mean() + .5*(a[:, None] == b).mean())
+
+
+def interval(measure, *samples: np.ndarray, times: int = 1000) -> list[float]:
+    "A measure of some samples, and its 95 % bootstrap interval."
+    rng = np.random.default_rng(0)
+    again = [measure(*(rng.choice(s, len(s)) for s in samples)) for _ in range(times)]
+    return [float(measure(*samples)), *np.quantile(again, (.025, .975)).tolist()]
+
+
+def told(verdict: Verdict, half: int) -> dict:
+    "What the search among all training beats found."
+    row = lambda part: dict(median=verdict.distance[part].median().item(), flagged=int(verdict.flagged[part].sum()), nearest=verdict.index[part].tolist(), distance=verdict.distance[part].tolist())
+    return dict(threshold=verdict.threshold, real_median=verdict.real.median().item(), real=verdict.real.tolist(), learnt=row(slice(half)), unknown=row(slice(half, None)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--run', type=Path, required=True, help='a folder to work in')
+    parser.add_argument('--drawn', type=int, default=64, help='beats to draw, half of them from frames of training beats')
+    parser.add_argument('--held', type=int, default=300, help='real beats that set the threshold')
+    parser.add_argument('--workers', type=int, default=1)
+    args = parser.parse_args()
+    stages, half = load(), args.drawn//2
+    data = stages.about('lvdm')['provenance']['data']
+    train = pool(args.run/'train', data['beats'], data['seed'], args.workers)
+    held = pool(args.run/'held', half+args.held, HELD_OUT, args.workers)
+    made = Parallel(args.workers)(delayed(drawn)(source, i) for source in (train, held) for i in range(half))
+    spaces = dict(pixels=gist, traits=traits(PCDM.from_folder(shipped()/'pcdm')))
+    found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
+    own = {name: (to_own(made[:half], train, describe), to_own(made[half:], held, describe)) for name, describe in spaces.items()}
+    write_json(OUT, dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
+        told(found[name], half), own=dict(learnt=own[name][0].tolist(), unknown=own[name][1].tolist(), learnt_nearer=interval(nearer, *own[name]))) for name in spaces}))
+
+
+if __name__ == '__main__':
+    main()
