@@ -600,6 +600,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'echovdiff.perceptual.Lpips.from_file': ( 'perceptual.html#lpips.from_file',
                                                                                 'echovdiff/perceptual.py'),
                                       'echovdiff.perceptual.Lpips.maps': ('perceptual.html#lpips.maps', 'echovdiff/perceptual.py'),
+                                      'echovdiff.perceptual.Lpips.steps': ('perceptual.html#lpips.steps', 'echovdiff/perceptual.py'),
                                       'echovdiff.perceptual.arrays': ('perceptual.html#arrays', 'echovdiff/perceptual.py'),
                                       'echovdiff.perceptual.by_lpips': ('perceptual.html#by_lpips', 'echovdiff/perceptual.py'),
                                       'echovdiff.perceptual.check_pair': ('perceptual.html#check_pair', 'echovdiff/perceptual.py'),

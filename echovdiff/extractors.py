@@ -13,7 +13,6 @@ from itertools import chain, islice
 from pathlib import Path
 from pickle import UnpicklingError
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange

@@ -165,7 +165,7 @@ class LVDM(Stage):
         s:Script,
     )->dict[str,Tensor]: # 'content' ((b t) m d), 'motion' (b t d)
         "What the seats hear."
-        h, t = self.config.harmonics, s.theta.shape[1]
+        h = self.config.harmonics
         content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
         start = either(s.prompt_on, s.prompt_theta, 0.)[:,None].expand_as(s.theta)
         motion = self.motion(torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta-start)], -1))

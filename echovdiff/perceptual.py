@@ -92,6 +92,10 @@ class Lpips(nn.Module):
         unit = lambda m: m/(m.square().sum(1, keepdim=True).sqrt() + 1e-10)
         return sum(torch.einsum('c,nchw->nhw', w, (unit(u) - unit(v)).square()).mean((1, 2)) for w, u, v in zip(self.heads, a, b))
 
+    def steps(self, maps): # an answer of `maps`, of a film (t ...)
+        "Equation (1) for each frame and the next (t-1)."
+        return self.compare([m[:-1] for m in maps], [m[1:] for m in maps])
+
     def forward(self, a, b): # both (n c h w) in [0,1]
         "Distance of each pair of frames (n): 0 for the same."
         return self.compare(self.maps(a), self.maps(b))
@@ -166,8 +170,7 @@ def lpips_steps(
     check_steps(video)
     device, found = next(model.parameters()).device, []
     for i in range(0, len(video)-1, batch):
-        maps = model.maps(video[i:i+batch+1].to(device))
-        found.append(model.compare([m[:-1] for m in maps], [m[1:] for m in maps]))
+        found.append(model.steps(model.maps(video[i:i+batch+1].to(device))))
     return torch.cat(found).to(video.device)
 
 def ssim_steps(video:Tensor)->Tensor: # (t c h w) in [0,1], at least 2 frames; (t-1)
@@ -200,6 +203,6 @@ def by_lpips(
     "The three numbers at once, of films short enough to be held whole: each frame passes the network once."
     check_pair(real, generated); check_steps(real)
     seen = [model.maps(v.to(next(model.parameters()).device)) for v in (real, generated)]
-    true, drawn = (model.compare([m[:-1] for m in maps], [m[1:] for m in maps]) for maps in seen)
+    true, drawn = map(model.steps, seen)
     return dict(lpips=model.compare(*seen).mean().item(), tlpips=drawn.mean().item(), tlpips_error=(true-drawn).abs().mean().item())
 

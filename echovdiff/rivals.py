@@ -10,7 +10,7 @@ __all__ = ['Rival', 'Task', 'frozen', 'Nearest', 'full', 'Painter', 'time_batch'
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -78,13 +78,14 @@ def full(
     steps:int=8, # of the diffusions
     told:bool=True, # the prompt's phase; False: as stage 1 reads it from the one frame
     guidance:float=1., # of the phase; 1: plain
+    temperature:float=.7, # of the noise that stage 3 draws from
     alpha:float|None=None, # the α by which phase is played in time, right or wrong; None: the true one
 )->Rival:
     "The kit: all stages, over the carried prompt."
     def draw(task:Task)->Tensor: # (t 1 h w)
         beat, believed = task.beat, alpha or task.beat.alpha
         prompt = read_prompt(stages, task.prompt[None], alpha=believed, heart_rate=beat.heart_rate, theta=float(task.at) if told else None)
-        return read_loop(generate(stages, prompt, ef=beat.ef, steps=steps, seed=task.seed, guidance=guidance).video, warp(beat.tau, believed))
+        return read_loop(generate(stages, prompt, ef=beat.ef, steps=steps, seed=task.seed, guidance=guidance, temperature=temperature).video, warp(beat.tau, believed))
     return draw
 
 @dataclass

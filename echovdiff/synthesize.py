@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from .beat import Beat, ef_area_length, whole_file
 from .data import read_loop, seeded, whole_folder
 from .generate import generate, read_prompt
-from .layout import Film, columns, write_echonet, write_table
+from .layout import Film, write_echonet, write_table
 from .phantom import phantom
 from .phase import warp
 from .pretrained import Stages, load

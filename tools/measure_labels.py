@@ -28,7 +28,7 @@ from echovdiff.data import Chance, Pool, batch, read_loop, seeded
 from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, mask_losses, read
 from echovdiff.phantom import phantom
 from echovdiff.phase import phase_grid
-from echovdiff.stages import Plan, calibrated, fresh
+from echovdiff.stages import calibrated, fresh
 from echovdiff.train import fast_precision, fit, write_json
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/labels.json'

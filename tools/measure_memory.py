@@ -6,10 +6,10 @@ A phantom is its seed, so the beats that the weights learnt from are made again,
 off goes on). Half of the drawn beats start from one frame of a training beat, half from one of a heart that no training has
 seen, all of them told the prompt's phase. Each is looked for among all training beats, its own film left out, and compared
 with held-out real beats (notebook 59). And each is compared with the film that its prompt came from: were films remembered,
-those of learnt hearts would be met better than those of unknown ones. Results go to nbs/measured/memory.json.
+those of learnt hearts would be met better than those of unknown ones. Results go to nbs/measured/memory.json, the closest
+pairs to nbs/images/memory.png.
 """
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from echovdiff.beat import Beat
 from echovdiff.data import Pool, seeded
 from echovdiff.evaluate import machine
 from echovdiff.generate import generate, read_prompt
-from echovdiff.memory import Verdict, audit, film, gist, loops, rms, traits
+from echovdiff.memory import Verdict, audit, closest_pairs, film, gist, loops, rms, traits
 from echovdiff.pcdm import PCDM
 from echovdiff.phase import phase_grid, unwarp
 from echovdiff.pretrained import load
 from echovdiff.train import shipped, write_json
 
-OUT = Path(__file__).parents[1] / 'nbs/measured/memory.json'
+NBS = Path(__file__).parents[1] / 'nbs'
 HELD_OUT = 900 # seed of the phantoms that no training has seen
 
 
@@ -90,7 +90,8 @@ def main():
     spaces = dict(pixels=gist, traits=traits(PCDM.from_folder(shipped()/'pcdm')))
     found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
     own = {name: (to_own(made[:half], train, describe), to_own(made[half:], held, describe)) for name, describe in spaces.items()}
-    write_json(OUT, dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
+    closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=60)
+    write_json(NBS/'measured/memory.json', dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
         told(found[name], half), own=dict(learnt=own[name][0].tolist(), unknown=own[name][1].tolist(), learnt_nearer=interval(nearer, *own[name]))) for name in spaces}))
 
 
