@@ -95,7 +95,7 @@ async function render({model, el}) {
     set(find(".edge"), {d: get("outlines")[frame] ?? ""});
     set(find(".dots"), {d: get("clicks").filter(click => click[0] === frame).map(([, x, y, inside]) => inside ? `M${x} ${y}h0` : `M${x - 2} ${y - 2}l4 4m0 -4l-4 4`).join("")});
     set(find(".cross"), {d: `M${cross[0]} 0V${h}M0 ${cross[1]}H${w}`});
-    find(".shade").innerHTML = marks.slice(1).map((end, j) => `<rect class="${kept[j >> 1] ? ["systole", "diastole"][j % 2] : ""}" x="${x(marks[j])}" y="${TOP}" width="${x(end) - x(marks[j])}" height="${LOW - TOP}"/>`).join("")
+    find(".shade").innerHTML = marks.slice(1).map((end, j) => `<rect class="${kept[j >> 1] ? ["systole", "diastole"][j % 2] : ""}" x="${x(marks[j])}" y="${TOP}" width="${Math.max(0, x(end) - x(marks[j]))}" height="${LOW - TOP}"/>`).join("")
       + [low, high].map((v, i) => `<text class="end" x="28" y="${y(v) + 4}">${Math.round(v)}</text>${i ? `<text class="end" x="28" y="${y(v) + 18}">px\\u00b2</text>` : ""}`).join("")
       + [0, last()].map((f, i) => `<text class="${i ? "end" : ""}" x="${x(f)}" y="${LOW + 30}">${seconds(f)} s</text>`).join("");
     set(find(".area"), {d: area.map((v, f) => `${f ? "L" : "M"}${x(f)} ${y(v)}`).join("")});

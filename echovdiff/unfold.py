@@ -139,7 +139,7 @@ _CSS = """
 .unfolding .now { stroke-dasharray:2 3; opacity:1 }
 .unfolding .ring { fill:none; stroke:currentColor }
 .unfolding text { font:11px system-ui, sans-serif; fill:currentColor; text-anchor:middle }
-.unfolding .name { text-anchor:start; paint-order:stroke; stroke:var(--jp-layout-color0, #fff); stroke-width:3 }
+.unfolding .name { text-anchor:start; paint-order:stroke; stroke:var(--bs-body-bg, var(--jp-layout-color0, #fff)); stroke-width:3 }
 .unfolding label { display:flex; flex-wrap:wrap; gap:4px 16px; align-items:center }
 .unfolding input { flex:0 1 420px; accent-color:#0072B2 }
 """
@@ -163,9 +163,9 @@ function render({model, el}) {
       return gone(at(area), at(shown[last].area)) + ["ED", "ES", "ED"].map((name, i) => text(x(i * n / 2), 202, name)).join("") + [Math.min(...areas), Math.max(...areas)].map(v => text(20, y(v) + 4, v)).join("") },
     null, null,
     (guess, i) => { const x = scale([0, shown.length - 1], 30, 285), y = scale([0, 1], 180, 15);
-      const far = Object.values(settled).map((far, j) => far.map((v, k) => [x(k + (j && last + 1)), y(v)]));
+      const names = ["representations", "coarse", "fine"], far = names.map(name => settled[name]).map((far, j) => far.map((v, k) => [x(k + (j && last + 1)), y(v)]));
       return far.map((at, j) => line(at, "far", [colors.pred, colors.diastole, colors.systole][j])).join("")
-        + Object.keys(settled).map((name, j) => text(far[j][0][0] + 7, far[j][0][1] - 7, name, "name")).join("")
+        + names.map((name, j) => text(far[j][0][0] + 7, far[j][0][1] - 7, name, "name")).join("")
         + line([[x(i), 10], [x(i), 185]], "now") + text(14, 184, 0) + text(14, 19, 1) + text(x(last / 2), 202, "stage 2") + text(x((last + shown.length) / 2), 202, "stage 3") }];
   const root = document.createElement("div");
   root.className = "unfolding";

@@ -90,7 +90,7 @@ def main():
     spaces = dict(pixels=gist, traits=traits(PCDM.from_folder(shipped()/'pcdm')))
     found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
     own = {name: (to_own(made[:half], train, describe), to_own(made[half:], held, describe)) for name, describe in spaces.items()}
-    closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=60)
+    closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=90)
     write_json(NBS/'measured/memory.json', dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
         told(found[name], half), own=dict(learnt=own[name][0].tolist(), unknown=own[name][1].tolist(), learnt_nearer=interval(nearer, *own[name]))) for name in spaces}))
 

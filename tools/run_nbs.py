@@ -49,6 +49,17 @@ def forget_unseen(nb: dict):
     for name in stored.keys() - seen.keys(): del stored[name]
 
 
+def join_streams(nb: dict):
+    "What a cell prints in several breaths is one text, as long as nothing else comes between."
+    for cell in nb["cells"]:
+        outputs = []
+        for out in cell.get("outputs", []):
+            same = outputs and out["output_type"] == outputs[-1]["output_type"] == "stream" and out["name"] == outputs[-1]["name"]
+            if same: outputs[-1]["text"] = "".join(outputs[-1]["text"]) + "".join(out["text"])
+            else: outputs.append(out)
+        if outputs: cell["outputs"] = outputs
+
+
 def run(path: Path):
     "Run the notebook at `path` and store its outputs; an error leaves the file as it was."
     start, nb = time.time(), nbformat.read(path, 4)
@@ -58,6 +69,7 @@ def run(path: Path):
     Client(nb, timeout=get_config().cell_timeout, kernel_name="python3", record_timing=False,
            resources={"metadata": {"path": str(path.parent)}}).execute()
     forget_unseen(nb)
+    join_streams(nb)
     nbformat.write(nb, path)
     nbdev_clean.__wrapped__(str(path))
     print(f"{path}: {time.time() - start:.1f} s, {path.stat().st_size // 1024} KB")
