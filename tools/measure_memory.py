@@ -2,8 +2,8 @@
 
     python tools/measure_memory.py --run RUN [--drawn 64] [--held 300]      # about an hour on one core, most of it to make the training set again
 
-A phantom is its seed, so the beats that the weights learnt from are made again, to the byte (RUN/train; a run that was broken
-off goes on). Half of the drawn beats start from one frame of a training beat, half from one of a heart that no training has
+A phantom is its seed, so the beats that the weights learnt from are made again, to the byte, and kept in RUN for the
+next time. Half of the drawn beats start from one frame of a training beat, half from one of a heart that no training has
 seen, all of them told the prompt's phase. Each is looked for among all training beats, its own film left out, and compared
 with held-out real beats (notebook 59). And each is compared with the film that its prompt came from: were films remembered,
 those of learnt hearts would be met better than those of unknown ones. Results go to nbs/measured/memory.json, the closest
@@ -14,20 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from equipment import equipment
 from joblib import Parallel, delayed
 
 from echovdiff.beat import Beat
 from echovdiff.data import Pool, seeded
-from echovdiff.evaluate import machine
+from echovdiff.evaluate import HELD_OUT, machine
 from echovdiff.generate import generate, read_prompt
 from echovdiff.memory import Verdict, audit, closest_pairs, film, gist, loops, rms, traits
-from echovdiff.pcdm import PCDM
 from echovdiff.phase import phase_grid, unwarp
-from echovdiff.pretrained import load
-from echovdiff.train import shipped, write_json
+from echovdiff.train import write_json
 
 NBS = Path(__file__).parents[1] / 'nbs'
-HELD_OUT = 900 # seed of the phantoms that no training has seen
 
 
 class Some:
@@ -46,7 +44,7 @@ def drawn(source: Pool, i: int) -> Beat:
     "A beat from one frame of beat `i`, at any phase."
     video, alpha, rate = film(source, i), float(source.alpha[i]), float(source.heart_rate[i])
     at = int(torch.randint(len(video), (), generator=seeded(i, 59)))
-    stages = load(); torch.set_num_threads(1)
+    stages, _ = equipment(None)
     prompt = read_prompt(stages, video[at:at+1], alpha=alpha, heart_rate=rate, theta=float(phase_grid(len(video))[at]))
     made = generate(stages, prompt, ef=float(source.ef[i]), seed=i)
     return Beat(video=made.video, tau=unwarp(phase_grid(len(made)), alpha), alpha=alpha, heart_rate=rate, fps=len(made)*rate/60)
@@ -82,15 +80,15 @@ def main():
     parser.add_argument('--held', type=int, default=300, help='real beats that set the threshold')
     parser.add_argument('--workers', type=int, default=1)
     args = parser.parse_args()
-    stages, half = load(), args.drawn//2
+    (stages, _), half = equipment(None), args.drawn//2
     data = stages.about('lvdm')['provenance']['data']
     train = pool(args.run/'train', data['beats'], data['seed'], args.workers)
     held = pool(args.run/'held', half+args.held, HELD_OUT, args.workers)
     made = Parallel(args.workers)(delayed(drawn)(source, i) for source in (train, held) for i in range(half))
-    spaces = dict(pixels=gist, traits=traits(PCDM.from_folder(shipped()/'pcdm')))
+    spaces = dict(pixels=gist, traits=traits(stages.pcdm))
     found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
     own = {name: (to_own(made[:half], train, describe), to_own(made[half:], held, describe)) for name, describe in spaces.items()}
-    closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=90)
+    closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=60)
     write_json(NBS/'measured/memory.json', dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
         told(found[name], half), own=dict(learnt=own[name][0].tolist(), unknown=own[name][1].tolist(), learnt_nearer=interval(nearer, *own[name]))) for name in spaces}))
 
