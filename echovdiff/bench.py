@@ -45,8 +45,8 @@ MOVED = {'A, moved': ('VRDM', 'motion A', {}), 'B, moved': ('VRDM', 'motion B', 
 TRAINED = *PAINTED, *MOVED, *APART
 OTHERS = 'frozen', 'nearest', 'kit', 'kit, phase read'
 SHOWN = {f'kit, {p} shown': p for p in PROMPTS}               # from which frame
-SWEEP = ({f'kit, {n} steps': dict(steps=n) for n in (2, 4, 16)} | {f'kit, guidance {g:g}': dict(guidance=g) for g in (1.5, 2., 3.)}
-         | {'kit, 4 steps, temperature 0.5': dict(steps=4, temperature=.5), 'kit, fixed alpha': dict(alpha=ALPHA_PAPER)} | {name: {} for name in SHOWN}) # how the kit is asked, by `full`
+SWEEP = ({f'kit, {n} steps': dict(steps=n) for n in (2, 8, 16)} | {f'kit, temperature {t:g}': dict(temperature=t) for t in (.7, 1.)} | {f'kit, guidance {g:g}': dict(guidance=g) for g in (1.5, 2., 3.)}
+         | {'kit, fixed alpha': dict(alpha=ALPHA_PAPER)} | {name: {} for name in SHOWN}) # how the kit is asked, by `full`
 GROUPS = dict(painted=PAINTED, apart=APART, moved=tuple(MOVED), others=OTHERS, sweep=tuple(SWEEP))
 
 @dataclass(frozen=True)

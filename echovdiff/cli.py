@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .beat import whole_file
 from .data import seeded
-from .generate import check, generate, read_prompt, report
+from .generate import STEPS, check, generate, read_prompt, report
 from .phantom import phantom
 from .pretrained import load
 from .sector import Clip
@@ -39,7 +39,7 @@ def add_generation(
     add('--heart-rate', type=number(20, 250), default=None, help='beats per minute (default: measured, else 70)')
     add('--ef', type=number(5, 85), default=None, help='ejection fraction to aim at, in percent (default: whatever suits the frame)')
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
-    add('--steps', type=whole(1, 250), default=8, help='diffusion steps of each stage (default: 8)')
+    add('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
     add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
     add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
     add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')

@@ -199,8 +199,10 @@ def plot_cycles(
     for c in cycles:
         for start, end, part in ((c.ed, c.es, 'systole'), (c.es, c.ed2, 'diastole')):
             ax.axvspan(start / fps, end / fps, color=COLORS[part] if c.reason is None else '#888888', alpha=.12, lw=0)
-        if c.reason: ax.text(c.es / fps, a.max(), fill(c.reason, 17), fontsize=6, ha='center', va='top', bbox=dict(fc='w', ec='none', alpha=.6, pad=1))
+        if c.reason: ax.text(c.es / fps, .97, fill(c.reason, 17), transform=ax.get_xaxis_transform(), fontsize=6, ha='center', va='top')
         for frame, name in ((c.ed, 'ed'), (c.es, 'es'), (c.ed2, 'ed')): ax.plot(frame / fps, a[frame], 'o', ms=5, color=COLORS[name])
+    low, high = ax.get_ylim()
+    if any(c.reason for c in cycles): ax.set_ylim(low, high+.6*(high-low))                 # room above the curve for what is said there
     ax.set(xlabel='seconds', ylabel='LV area (px²)')
     return ax
 

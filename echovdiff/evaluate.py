@@ -28,7 +28,8 @@ from torch import Tensor
 
 from .beat import Beat
 from .data import seeded
-from .metrics import frechet, score, summary
+from .generate import STEPS
+from .metrics import frechet, interval_about, score, summary
 from .perceptual import Lpips, by_lpips, tssim, tssim_error
 from .phantom import phantom
 from .phase import phase_grid, unwarp, wrap
@@ -199,8 +200,8 @@ def distances(
     again = [g.integers(len(rows['real']), size=len(rows['real'])) for _ in range(draws)]      # the same hearts for all
     names = [name for name in rows if name != 'others']
     value, many = {n: frechet(at[n], there) for n in names}, {n: np.array([frechet(at[n][i], there) for i in again]) for n in names}
-    span = lambda v: np.quantile(v, (.025, .975)).tolist()
-    return {n: dict(frechet=(value[n], *span(many[n])), ratio={m: (value[n]/value[m], *span(many[n]/many[m])) for m in names if m != n}) for n in names}
+    ratio = lambda n, m: (value[n]/value[m], *np.quantile(many[n]/many[m], (.025, .975)).tolist())
+    return {n: dict(frechet=(value[n], *interval_about(value[n], many[n])), ratio={m: ratio(n, m) for m in names if m != n}) for n in names}
 
 def table(
     out:str|Path, # folder of an exam's rows
@@ -222,7 +223,7 @@ def machine()->dict[str,str|int]:
 def kit(
     seed:int, # ignored
     weights:str|None=None, # folder; None: what ships
-    steps:int=8, # of the diffusions
+    steps:int=STEPS, # of the diffusions
 )->Rival:
     "All stages of some weights."
     return full(load(weights), steps)
@@ -231,7 +232,7 @@ def examine_weights(
     out:str|Path, # folder for rows and results.json; an exam that was broken off goes on
     exam:Exam=Exam(),
     weights:str|None=None, # folder; None: what ships
-    steps:int=8, workers:int=2,
+    steps:int=STEPS, workers:int=2,
 )->dict: # results.json
     "Weights and both real sets."
     name = load(weights).name

@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .inception import I3DNet, InceptionNet
-from .metrics import frechet
+from .metrics import frechet, interval_about
 from .perceptual import Lpips, shipped_file
 from .sector import InputError
 from .video import content_hash
@@ -218,7 +218,7 @@ def distance(
     if min(len(v) for v, _ in sets) < 2: raise InputError(f'expected at least 2 videos in each set, got {[len(v) for v, _ in sets]}')
     value = frechet(flat(a), flat(b))
     again = redrawn(a, b, generator, draws)
-    low, high = (value + (again.quantile(q) - again.median()).item() for q in (.025, .975)) if draws else (None, None)
+    low, high = interval_about(value, again) if draws else (None, None)
     floor, which = floor_of(b, more[0][0] if more else None, generator)
     return dict(name=extractor.name, sha256=extractor.sha256, n_generated=len(a), n_real=len(b), T=shape[0], size=shape[2:], fps=fps,
                 value=value, interval=(low, high), draws=draws, floor=floor, floor_of=which)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RINGS', 'phase_error', 'landmark_error', 'area_correlation', 'area_amplitude', 'plot_area', 'ef_of', 'monotonicity',
-           'loop_closure', 'prompt_fidelity', 'power_ratio', 'frechet', 'score', 'summary']
+           'loop_closure', 'prompt_fidelity', 'power_ratio', 'frechet', 'interval_about', 'score', 'summary']
 
 # %% ../nbs/50_metrics.ipynb #e879af30
 import math
@@ -135,6 +135,15 @@ def frechet(
     ra, rb = root(a), root(b)
     overlap = np.linalg.svd(ra @ rb.T, compute_uv=False).sum()
     return float(((a.mean(0) - b.mean(0))**2).sum() + (ra**2).sum() + (rb**2).sum() - 2 * overlap)
+
+# %% ../nbs/50_metrics.ipynb #beddfc1b
+def interval_about(
+    value:float, # of a distance
+    again:Tensor|np.ndarray, # (draws) of it, from bootstrap samples
+)->tuple[float,float]: # low, high: 95 %
+    "The interval that the draws span, moved to lie about the value; no distance is below 0."
+    low, middle, high = np.quantile(np.asarray(again), (.025, .5, .975))
+    return max(0., float(value+low-middle)), float(value+high-middle)
 
 # %% ../nbs/50_metrics.ipynb #b9d7d239
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .beat import Beat
 from .data import Chance, Pool, read_loop, seeded
 from .features import Features
-from .generate import generate, read_prompt
+from .generate import STEPS, TEMPERATURE, generate, read_prompt
 from .lvdm import LVDM, script
 from .motion import carry
 from .pcdm import PCDM, read
@@ -75,10 +75,10 @@ class Nearest:
 # %% ../nbs/56_rivals.ipynb #2014661e
 def full(
     stages:Stages,
-    steps:int=8, # of the diffusions
+    steps:int=STEPS, # of the diffusions
     told:bool=True, # the prompt's phase; False: as stage 1 reads it from the one frame
     guidance:float=1., # of the phase; 1: plain
-    temperature:float=.7, # of the noise that stage 3 draws from
+    temperature:float=TEMPERATURE, # of the noise that stage 3 draws from
     alpha:float|None=None, # the α by which phase is played in time, right or wrong; None: the true one
 )->Rival:
     "The kit: all stages, over the carried prompt."

@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from .beat import Beat
 from .dial import PhaseDial, Wish, asked, opened, picture
-from .generate import check, imagine, moved, paint, read_prompt, report
+from .generate import STEPS, check, imagine, moved, paint, read_prompt, report
 from .phase import phase_grid, unwarp
 from .pretrained import Stages, load
 from .sector import InputError
@@ -126,7 +126,7 @@ class Studio(VBox):
         self.ef = Wish('EF', 'as it comes', .1, .8, .55, .01, '.0%')
         self.alpha, self.rate = Wish('α', 'as read', .2, .6, .36, .01), Wish('beats/min', 'as read', 30, 200, 70, 1, '.0f')
         self.guidance = FloatSlider(1, min=1, max=4, step=.25, description='guidance')
-        self.steps, self.seed = SelectionSlider(options=[2, 4, 8, 16, 32], value=8, description='steps'), BoundedIntText(0, min=0, max=2**31-1, description='seed')
+        self.steps, self.seed = SelectionSlider(options=[2, 4, 8, 16, 32], value=STEPS, description='steps'), BoundedIntText(0, min=0, max=2**31-1, description='seed')
         self.keep, self.save = (Button(description=name, disabled=True) for name in ('Keep to compare', 'Files'))
         self.runner, self.files = Runner(self.attempt, self.keep, self.save), HTML()
         self.tell = self.runner.tell

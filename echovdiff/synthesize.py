@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from .beat import Beat, ef_area_length, whole_file
 from .data import read_loop, seeded, whole_folder
-from .generate import generate, read_prompt
+from .generate import STEPS, generate, read_prompt
 from .layout import Film, write_echonet, write_table
 from .phantom import phantom
 from .phase import warp
@@ -47,7 +47,7 @@ class Order:
     seconds:float=3.5 # length of a film; a slow heart's has two beats at least
     fps:float=50. # frames per second
     frames:int=64 # in which a beat is drawn, at equal steps of phase
-    steps:int=8 # of each diffusion
+    steps:int=STEPS # of each diffusion
 
     def __post_init__(self):
         low, high = self.ef_range

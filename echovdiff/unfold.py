@@ -18,7 +18,7 @@ from ipywidgets import FloatSlider, HBox, IntSlider, Layout, SelectionSlider, VB
 from torch import Tensor
 
 from .beat import Beat
-from .generate import DRAWN, Prompt, Story, develop, generate, ground
+from .generate import DRAWN, TEMPERATURE, Prompt, Story, develop, generate, ground
 from .motion import carry
 from .pcdm import PCDM
 from .phase import COLORS, angle, phase_grid, unwarp, wrap
@@ -75,7 +75,7 @@ def unfold(
     stages:Stages, prompt:Prompt,
     guidance:float=1., # of the phase in both stages; 1: plain
     steps:int=8, # of either stage
-    temperature:float=.7, # of stage 3
+    temperature:float=TEMPERATURE, # of stage 3
     seed:int=0,
     watch=None, # called with (stage, step, steps) after each step; what it raises ends the drawing
 )->list[Guess]: # of stage 2, then of stage 3
@@ -205,7 +205,7 @@ class Denoiser(VBox):
         stages:Stages, prompt:Prompt,
     ):
         self.stages, self.prompt = stages, prompt
-        self.ask = dict(guidance=FloatSlider(1, min=1, max=4, step=.5), steps=SelectionSlider(options=[2, 4, 8, 16], value=8), temperature=FloatSlider(.7, min=0, max=1, step=.1), seed=IntSlider(0, max=99))
+        self.ask = dict(guidance=FloatSlider(1, min=1, max=4, step=.5), steps=SelectionSlider(options=[2, 4, 8, 16], value=8), temperature=FloatSlider(TEMPERATURE, min=0, max=1, step=.1), seed=IntSlider(0, max=99))
         for name, slider in self.ask.items(): slider.description = name
         self.runner, self.seat = Runner(self.draw), VBox()
         super().__init__([HBox([*self.ask.values()], layout=Layout(flex_flow='row wrap')), self.runner, self.seat])

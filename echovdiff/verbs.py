@@ -18,6 +18,7 @@ from matplotlib import pyplot as plt
 
 from .doctor import examine
 from .films import Recipe
+from .generate import STEPS
 from .prepare import prepare, some
 from .sheet import save_page
 from .stages import Plan, train
@@ -100,7 +101,7 @@ def add_synthesis(
     syn.add_argument('--ef-range', type=number(5, 85), nargs=2, default=(20., 75.), metavar=('LO', 'HI'), help='ejection fractions to ask for, in percent (default: 20 75)')
     syn.add_argument('--seconds', type=number(.5, 60), default=3.5, help='length of a film (default: 3.5)')
     syn.add_argument('--frames', type=whole(8, 128), default=64, help='frames in which a beat is drawn (default: 64)')
-    syn.add_argument('--steps', type=whole(1, 250), default=8, help='diffusion steps of each stage (default: 8)')
+    syn.add_argument('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
     syn.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='another number, another set (default: 0)')
     syn.add_argument('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
 
@@ -162,7 +163,7 @@ def add_measuring(
     exam.add_argument('--prompt', choices=['any', 'ED', 'ES', 'late'], default='any', help='which frame is shown (default: any)')
     exam.add_argument('-n', '--n', type=whole(2, 10**6), default=128, help='hearts of each seed (default: 128)')
     exam.add_argument('--seeds', type=whole(1, 100), default=3, help='seeds (default: 3)')
-    exam.add_argument('--steps', type=whole(1, 250), default=8, help='diffusion steps of each stage (default: 8)')
+    exam.add_argument('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
     exam.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
     race = sub.add_parser('bench', help='train ablations, a clock and a peer, and let them all sit the exam')
     race.add_argument('--out', required=True, help='folder of the bench; one that was broken off goes on')

@@ -284,7 +284,6 @@ def test_lab_generate(page, lab, tmp_path):
     dial.press("End")
     page.get_by_text("phase 180°, as you say").wait_for()
     dial.press("Escape")
-    press_handle(page, "steps", "ArrowLeft")
     start = time.time()
     page.get_by_role("button", name="Draw", exact=True).click()
     page.get_by_text("moved, not yet painted").wait_for()
@@ -450,6 +449,7 @@ def test_lab_results(page, lab):
 def draw_and_cancel(page):
     "The clock goes on while a beat is drawn; then the mind is changed."
     page.get_by_text("as read").first.wait_for(timeout=60_000)
+    for _ in range(3): press_handle(page, "steps", "ArrowRight")     # 4, 8, 16, 32: long enough to look at the clock
     page.get_by_role("button", name="Draw", exact=True).click()
     page.get_by_text("moved, not yet painted").wait_for(timeout=60_000)
     gaps = page.evaluate("""async () => { const clock = [...document.querySelectorAll('.widget-label')].find(label => /^[\\d.]+ s$/.test(label.textContent)), gaps = [];

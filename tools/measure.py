@@ -2,10 +2,10 @@
 
     python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
-Parts, all of them by default: phantom, reading, stills, generated, floor, asked, steps, temperature, poor, real. A part that is asked for anew
+Parts, all of them by default: phantom, reading, stills, generated, floor, asked, poor, real. A part that is asked for anew
 replaces its old numbers, if these are of the same weights. The referee (notebook 55), of another architecture, seed and
 training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
-the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about 40 minutes on two cores.
+the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about an hour on two cores.
 """
 import argparse
 import csv
@@ -28,7 +28,7 @@ from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
-from echovdiff.metrics import ef_of, frechet, phase_error, score, summary
+from echovdiff.metrics import ef_of, frechet, interval_about, phase_error, score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import alpha_prior, unwarp, wrap
@@ -134,11 +134,11 @@ def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
     return referee.features(referee(video[None]))[0].numpy()
 
 
-def draw(stages: Stages, beat: Beat, frame: int, seed: int, steps: int = 8, temperature: float = .7, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
+def draw(stages: Stages, beat: Beat, frame: int, seed: int, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
     "A beat from one frame of a held-out heart, whose phase is known; and its process time. EF and α are its own unless asked otherwise."
     start = time.process_time()
     prompt = read_prompt(stages, beat.video[frame:frame+1] if picture is None else picture, alpha=alpha or beat.alpha, heart_rate=beat.heart_rate, theta=float(beat.theta[frame]))
-    made = generate(stages, prompt, ef=ef or beat.ef, steps=steps, seed=seed, temperature=temperature)
+    made = generate(stages, prompt, ef=ef or beat.ef, seed=seed)
     return made, time.process_time()-start
 
 
@@ -148,15 +148,18 @@ def codec_psnr(stages: Stages, frame: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def one_generated(seed: int, i: int, referee: str, where: dict, steps: int = 8, how: str = '', temperature: float = .7) -> list[tuple[dict, np.ndarray]]:
+def one_generated(seed: int, i: int, referee: str, where: dict, how: str = '') -> list[tuple[dict, np.ndarray]]:
     "Beats from one heart, from each of the frames `where` names (or from any); scored, and as features."
     stages, judge = equipment(referee)
     beat = phantom(seeded(HELD_OUT, 3, seed, i))
-    g, found, real = seeded(HELD_OUT, 4, seed, i), [], score(beat.video, beat, judge)       # the real beat: the floor of every grade
-    for name, frame in (where or dict(any=int(torch.randint(len(beat), (), generator=g)))).items():
-        made, seconds = draw(stages, beat, frame, seed, steps, temperature, picture=ultrasound(beat.video[frame:frame+1], how, g) if how else None)
+    g, found = seeded(HELD_OUT, 4, seed, i), []
+    where = where or dict(any=int(torch.randint(len(beat), (), generator=g)))
+    film = ultrasound(beat.video, how, g)
+    real = score(film, beat, judge)                                                         # the floor of every grade: the real beat, as poor as the prompt
+    for name, frame in where.items():
+        made, seconds = draw(stages, beat, frame, seed, picture=film[frame:frame+1])
         row = score(made.video, beat, judge, frame)
-        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=real['ef_error'])
+        row |= dict(seconds=seconds, codec_psnr=codec_psnr(stages, beat.video[frame:frame+1]), real_ef_error=real['ef_error'], real_phase_error=real['phase_error'])
         found.append((row | dict(prompt=name), features(judge, made.video)))
     return [*found, (real, features(judge, beat.video))]
 
@@ -181,7 +184,7 @@ def generated(n: int, referee: str) -> dict:
     far = {name: [frechet(some[i], seen(other)) for i in draws] for name, some in made.items()}
     apart = np.quantile([max(v)/min(v)-1 for v in zip(*far.values())], (.025, .5, .975))
     return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts_apart=apart.tolist(), prompts={
-        name: dict(frechet=frechet(made[name], seen(other)), interval=np.quantile(far[name], (.025, .975)).tolist(), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
+        name: dict(frechet=frechet(made[name], seen(other)), interval=interval_about(frechet(made[name], seen(other)), far[name]), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
                    phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
 
 
@@ -236,11 +239,11 @@ def asked(n: int, referee: str) -> dict:
                 alpha=dict(n=int(seen.sum()), **off(cut), of_the_cutter=off(floor), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
 
 
-def quick(n: int, referee: str, steps: int = 8, how: str = '', temperature: float = .7) -> dict:
-    "Beats from any frame, in fewer words."
-    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, steps, how, temperature, n=n)]
+def quick(n: int, referee: str, how: str) -> dict:
+    "Beats from any frame of poor input, in fewer words."
+    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, how, n=n)]
     full = whole(rows)
-    return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_12', 'power_16', 'seconds') if k in full})
+    return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_12', 'power_16', 'seconds', 'real_ef_error', 'real_phase_error') if k in full})
 
 
 def centre_crop() -> torch.Tensor:
@@ -282,14 +285,12 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     if part == 'generated': return dict(generated=generated(args.many, referee))
     if part == 'floor': return dict(floor=floor(-(-few//2), referee))
     if part == 'asked': return dict(asked=asked(few, referee))
-    if part == 'steps': return dict(steps={steps: quick(few, referee, steps) for steps in (4, 8, 16)})
-    if part == 'temperature': return dict(temperature={t: quick(-(-few//2), referee, temperature=t) for t in (.5, .7, .85, 1.)})
-    if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how=how)) for how in POOR})
+    if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how)) for how in POOR})
     found = dict(real_loop=real(pcdm, args.reference)) if args.reference else {}
     return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
 
 
-PARTS = 'phantom', 'reading', 'stills', 'generated', 'floor', 'asked', 'steps', 'temperature', 'poor', 'real'
+PARTS = 'phantom', 'reading', 'stills', 'generated', 'floor', 'asked', 'poor', 'real'
 
 
 def main():
