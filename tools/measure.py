@@ -181,10 +181,11 @@ def generated(n: int, referee: str) -> dict:
     rows, g = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}, np.random.default_rng(HELD_OUT)
     made = {name: seen(np.array([many[k][1] for many in found])) for k, name in enumerate(FRAMES)}
     draws = [g.integers(len(real), size=len(real)) for _ in range(200)]           # the same hearts for all prompts
+    value = {name: frechet(some, seen(other)) for name, some in made.items()}
     far = {name: [frechet(some[i], seen(other)) for i in draws] for name, some in made.items()}
     apart = np.quantile([max(v)/min(v)-1 for v in zip(*far.values())], (.025, .5, .975))
     return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts_apart=apart.tolist(), prompts={
-        name: dict(frechet=frechet(made[name], seen(other)), interval=interval_about(frechet(made[name], seen(other)), far[name]), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
+        name: dict(frechet=value[name], interval=interval_about(value[name], far[name]), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
                    phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
 
 

@@ -27,6 +27,11 @@ WEIGHT = 4.  # of the distance to the old representation
 CLIPS = dict(beats=480, steps=500, clips=32, rate=3e-4)  # of the second part
 
 
+def comparing(pcdm: PCDM) -> tuple[torch.nn.Module, ...]:
+    "The heads that compare frames."
+    return pcdm.inward, pcdm.mixer, pcdm.phase, pcdm.curve
+
+
 class Refined(Stage):
     "A stage 1 in training, beside the frozen one that it must agree with."
 
@@ -34,7 +39,7 @@ class Refined(Stage):
         super().__init__()
         self.pcdm, self.old = pcdm, PCDM(pcdm.config).requires_grad_(False)
         self.old.load_state_dict(pcdm.state_dict())
-        for part in (pcdm.inward, pcdm.mixer, pcdm.phase, pcdm.curve): part.requires_grad_(False)
+        for part in comparing(pcdm): part.requires_grad_(False)
 
     def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
         "The losses of stage 1, and how far the representation of the shadowed frame lies from that of the clear one."
@@ -68,8 +73,8 @@ def compare(pcdm: PCDM, pool: Pool, seed: int, folder: Path) -> PCDM:
     "The heads that compare frames, taught by the new encoder's words."
     beats = told(pcdm, pool, min(CLIPS['beats'], len(pool)), seed)
     pcdm.requires_grad_(False)
-    for part in (pcdm.inward, pcdm.mixer, pcdm.phase, pcdm.curve): part.requires_grad_(True)
-    return fit(pcdm, partial(clip_batch, beats, CLIPS['clips'], seed), CLIPS['steps'], folder, CLIPS['rate'], seed, ema=.99)
+    for part in comparing(pcdm): part.requires_grad_(True)
+    return fit(pcdm, partial(clip_batch, beats, CLIPS['clips'], seed), CLIPS['steps'], folder, CLIPS['rate'], seed, ema=.99, resume=True)
 
 
 def main():
