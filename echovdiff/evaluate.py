@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'PROMPTS', 'stored_beat', 'Exam', 'eyes', 'grade', 'real', 'make_real', 'block', 'rows_of', 'note', 'sit',
-           'cost', 'seen_by', 'distances', 'table', 'machine', 'kit', 'examine_weights']
+           'cost', 'distances', 'table', 'machine', 'kit', 'examine_weights']
 
 # %% ../nbs/57_evaluate.ipynb #7ff1dec2
 import json
@@ -29,13 +29,13 @@ from torch import Tensor
 from .beat import Beat
 from .data import seeded
 from .generate import STEPS
-from .metrics import frechet, interval_about, score, summary
+from .metrics import frechet, interval_about, main_axes, score, summary
 from .perceptual import Lpips, by_lpips, tssim, tssim_error
 from .phantom import phantom
 from .phase import phase_grid, unwarp, wrap
 from .posterior import median_phase
 from .pretrained import load
-from .referee import Referee, load_referee
+from .referee import Referee, load_referee, referee_name
 from .rivals import Rival, Task, full
 from .sector import InputError
 from .stages import commit
@@ -156,7 +156,7 @@ def sit(
 )->list[dict]: # all rows
     "Draw and grade every heart of an exam."
     out = Path(out); path = out/f'{name}.jsonl'
-    note(out, 'exam', json.loads(json.dumps(asdict(exam))))
+    note(out, 'exam', json.loads(json.dumps(asdict(exam)))); note(out, 'grader', dict(name=referee_name(referee)))
     rows = rows_of(path); done = {(row['seed'], row['i']) for row in rows}
     path.write_text(''.join(json.dumps(row)+'\n' for row in rows))          # a torn last line is dropped
     todo = {seed: [i for i in range(exam.n) if (seed, i) not in done] for seed in exam.seeds}
@@ -181,22 +181,14 @@ def cost(
     with ProcessPoolExecutor(1, get_context('spawn' if torch.cuda.is_available() else 'fork')) as pool: return pool.submit(_cost, make, exam).result()
 
 # %% ../nbs/57_evaluate.ipynb #f2572e91
-def seen_by(
-    others:list[dict], # rows of real beats outside the exam
-    most:int=64, # axes
-)->Callable[[list[dict]],np.ndarray]: # rows -> (n d)
-    "How features are looked at: standardised, along the main axes of real beats."
-    known = np.array([row['features'] for row in others]); mean, spread = known.mean(0), known.std(0) + 1e-6
-    axes = np.linalg.svd((known-mean)/spread, full_matrices=False)[2][:max(2, min(most, len(known)//4))].T
-    return lambda rows: ((np.array([row['features'] for row in rows])-mean)/spread) @ axes
-
 def distances(
     rows:dict[str,list[dict]], # of each rival, and 'real' and 'others'
     draws:int=200, # bootstrap samples
 )->dict[str,dict]: # frechet as (value, low, high), and its ratio to each other rival's
     "Frechet distance of every rival to the real beats of other hearts."
-    look, g = seen_by(rows['others']), np.random.default_rng(HELD_OUT)
-    at, there = {name: look(some) for name,some in rows.items()}, look(rows['others'])
+    features, g = {name: np.array([row['features'] for row in some]) for name,some in rows.items()}, np.random.default_rng(HELD_OUT)
+    look = main_axes(features['others'])
+    at, there = {name: look(some) for name,some in features.items()}, look(features['others'])
     again = [g.integers(len(rows['real']), size=len(rows['real'])) for _ in range(draws)]      # the same hearts for all
     names = [name for name in rows if name != 'others']
     value, many = {n: frechet(at[n], there) for n in names}, {n: np.array([frechet(at[n][i], there) for i in again]) for n in names}
@@ -212,7 +204,8 @@ def table(
     far = distances(rows) if {'real', 'others'} <= rows.keys() else {}
     ef = lambda some: float(np.corrcoef(*np.array([(r['ef'], r['ef_true']) for r in some]).T)[0, 1]) if np.std([r['ef'] for r in some]) > 1e-6 else None
     found = {name: dict(n=len(some), ef_correlation=ef(some), **summary(plain(some), seeded(HELD_OUT, 5)), **far.get(name, {})) for name,some in rows.items() if name != 'others'}
-    return dict(exam=json.loads((out/'exam.json').read_text()), frames=32, grader='referee (55), features of its deepest layer', rivals=found)
+    of = lambda name: json.loads((out/f'{name}.json').read_text())
+    return dict(exam=of('exam'), frames=32, grader=f"{of('grader')['name']}, features of its deepest layer", rivals=found)
 
 def machine()->dict[str,str|int]:
     "Where numbers come from."

@@ -109,7 +109,7 @@ _Masks = Callable[[Recording, Clip], Tensor] # what `segmenter_of` gives: (t h w
 @lru_cache(2)
 def _pcdm(folder):
     pcdm = open_pcdm(folder or shipped()/'pcdm').eval()
-    return PCDMSegmenter(pcdm.to(torch.bfloat16 if fast_precision() == 'bf16' else torch.float32), exposures=(.7,))
+    return PCDMSegmenter(pcdm.to(torch.bfloat16 if fast_precision() == 'bf16' else torch.float32))
 
 def _hinted(folder, recording, clip): # MedSAM2, with the best hint there is
     given = given_masks(recording, clip)

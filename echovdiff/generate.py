@@ -25,7 +25,7 @@ from .data import read_loop, seeded
 from .lvdm import carried, script
 from .metrics import loop_closure, prompt_fidelity
 from .motion import carry
-from .pcdm import EXPOSURES, PCDM, read
+from .pcdm import PCDM, PCDMSegmenter, exposure, read
 from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
 from .posterior import doubt, median_phase
 from .pretrained import Stages
@@ -57,7 +57,7 @@ def read_prompt(
 )->Prompt:
     "Stage 1 on the prompt, in the company of its loop if there is one."
     check(video, frame, alpha, heart_rate)
-    seen = read(stages.pcdm, video, EXPOSURES if len(video) >= 8 else (1.,))
+    seen = read(stages.pcdm, video, exposure(video))
     posterior = seen['posterior'][frame]
     measured_alpha, measured_rate = rhythm_of(clean(seen['mask']).sum((1, 2)), fps)
     pick = lambda asked, measured, prior: next((v,w) for v,w in ((asked,'asked'), (measured,'measured'), (prior,'prior')) if v is not None)
@@ -97,10 +97,10 @@ def contract(
 )->Tensor: # (1 t 2 h w)
     "The motion, scaled by .2 to 2.2 so that the prompt, carried to ED and ES, shows the EF that is wanted."
     landmarks, here = read_loop(fields[0], torch.tensor([0., math.pi], device=at.device))[None], read_loop(fields[0], at)
-    low, high = .2, 2.2
+    low, high, gamma = .2, 2.2, exposure(frame[None])
     for _ in range(7):
         middle = (low+high)/2
-        ed, es = read(pcdm, carry(frame[None], middle*here, middle*landmarks)[0].clamp(0, 1))['mask']
+        ed, es = read(pcdm, carry(frame[None], middle*here, middle*landmarks)[0].clamp(0, 1), gamma)['mask']
         low, high = (middle, high) if ef_area_length(ed, es) < ef else (low, middle)
     return fields*(low+high)/2
 
@@ -118,7 +118,7 @@ def measured(
     theta:Tensor, # (t) radians
 )->Beat:
     "A drawn video as a beat, with the mask, the area and the EF that stage 1 reads off it."
-    mask = clean(read(pcdm, video)['mask'])
+    mask = clean(PCDMSegmenter(pcdm)(video))
     area = mask.sum((1, 2))
     ef = float(ef_area_length(mask[area.argmax()], mask[area.argmin()]))
     return Beat(video=video, mask=mask, area=area, tau=unwarp(theta, prompt.alpha), alpha=prompt.alpha, fps=len(video)*prompt.heart_rate/60,

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RINGS', 'phase_error', 'landmark_error', 'area_correlation', 'area_amplitude', 'plot_area', 'ef_of', 'monotonicity',
-           'loop_closure', 'prompt_fidelity', 'power_ratio', 'frechet', 'interval_about', 'score', 'summary']
+           'loop_closure', 'prompt_fidelity', 'power_ratio', 'frechet', 'main_axes', 'interval_about', 'score',
+           'summary']
 
 # %% ../nbs/50_metrics.ipynb #e879af30
 import math
@@ -135,6 +136,16 @@ def frechet(
     ra, rb = root(a), root(b)
     overlap = np.linalg.svd(ra @ rb.T, compute_uv=False).sum()
     return float(((a.mean(0) - b.mean(0))**2).sum() + (ra**2).sum() + (rb**2).sum() - 2 * overlap)
+
+# %% ../nbs/50_metrics.ipynb #407220d1
+def main_axes(
+    known:Tensor|np.ndarray, # (n d) features of real beats, which nobody grades
+    most:int=64, # axes
+)->Callable[[Tensor|np.ndarray],np.ndarray]: # features (m d) -> (m k), k at most a quarter of n
+    "How features are looked at: standardised, along the main axes of real beats."
+    known = np.asarray(known); mean, spread = known.mean(0), known.std(0) + 1e-6
+    axes = np.linalg.svd((known-mean)/spread, full_matrices=False)[2][:max(2, min(most, len(known)//4))].T
+    return lambda features: ((np.asarray(features)-mean)/spread) @ axes
 
 # %% ../nbs/50_metrics.ipynb #beddfc1b
 def interval_about(

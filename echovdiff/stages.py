@@ -135,9 +135,7 @@ def ingredients(
     place = run/'features'
     features = Features(place) if place.exists() else Features.build(place, pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed, plan.workers)
     if name == 'heads':
-        pcdm = trained(PCDM, run)
-        for part in (pcdm.encoder, pcdm.decoder, pcdm.pool, pcdm.alone, pcdm.size): part.requires_grad_(False)
-        return pcdm, partial(clip_batch, features.arrays, plan.size(name)[0], plan.seed)
+        return trained(PCDM, run).focus(clips=True), partial(clip_batch, features.arrays, plan.size(name)[0], plan.seed)
     if name == 'motion':
         batches = partial(motion_batch, features, *plan.size(name), plan.seed)
         return fresh(partial(Motion, plan.motion), plan.seed).learn_basis(torch.cat([batches(10**6+i)['fields'].flatten(0, 1) for i in range(8)])), batches

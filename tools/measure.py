@@ -28,7 +28,7 @@ from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
 from echovdiff.generate import generate, read_prompt
-from echovdiff.metrics import ef_of, frechet, interval_about, phase_error, score, summary
+from echovdiff.metrics import ef_of, frechet, interval_about, main_axes, phase_error, score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import alpha_prior, unwarp, wrap
@@ -176,8 +176,7 @@ def generated(n: int, referee: str) -> dict:
     found = side_by_side(one_generated, referee, FRAMES, n=-(-n//len(SEEDS)))
     real = np.array([many[-1][1] for many in found])
     other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
-    axes = np.linalg.svd((other-other.mean(0))/other.std(0), full_matrices=False)[2][:64].T
-    seen = lambda v: ((v-other.mean(0))/other.std(0)) @ axes
+    seen = main_axes(other)
     rows, g = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}, np.random.default_rng(HELD_OUT)
     made = {name: seen(np.array([many[k][1] for many in found])) for k, name in enumerate(FRAMES)}
     draws = [g.integers(len(real), size=len(real)) for _ in range(200)]           # the same hearts for all prompts

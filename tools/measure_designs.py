@@ -23,7 +23,7 @@ from echovdiff.backbone import Backbone, BackboneConfig
 from echovdiff.data import Pool, seeded
 from echovdiff.features import Features, feature_batch, with_motion
 from echovdiff.lvdm import LVDM, LVDMConfig
-from echovdiff.metrics import frechet, score, summary
+from echovdiff.metrics import frechet, main_axes, score, summary
 from echovdiff.phantom import phantom
 from echovdiff.pretrained import load
 from echovdiff.rivals import Painter, Task, full
@@ -76,8 +76,7 @@ def one_beat(i: int, run: Path, name: str, referee: str) -> tuple[dict, np.ndarr
 def scored(run: Path, referee: str, n: int) -> dict:
     "The table."
     real = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(n)))
-    axes = np.linalg.svd((real-real.mean(0))/real.std(0), full_matrices=False)[2][:24].T
-    seen, rows = lambda v: ((np.array(v)-real.mean(0))/real.std(0)) @ axes, []
+    seen, rows = main_axes(real), []
     for name in (n for n in DESIGNS if (place(run, n)/'weights').exists()):
         found, said = zip(*Parallel(2)(delayed(one_beat)(i, run, name, referee) for i in range(n)))
         numbers = summary(list(found), seeded(HELD_OUT, 22))

@@ -114,8 +114,7 @@ def seeing(pool: Pool, share: float, seed: int, steps: int, folder: Path) -> tup
 def comparing(encoder: PCDM, config: PCDMConfig, labelled: dict, others: dict | None, seed: int, steps: int, folder: Path) -> PCDM:
     "The same encoder, whose frames learn to compare notes."
     model = fresh(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
-    for part in (model.encoder, model.decoder, model.pool, model.alone, model.size): part.requires_grad_(False)
-    return fit(model, partial(clips, labelled, others, seed), steps, folder/'clips', 1e-3, seed, ema=.99, precision=fast_precision())
+    return fit(model.focus(clips=True), partial(clips, labelled, others, seed), steps, folder/'clips', 1e-3, seed, ema=.99, precision=fast_precision())
 
 
 def shares(pool: Pool, steps: int, clip_steps: int, beats: int, known: list[dict]):

@@ -27,19 +27,13 @@ WEIGHT = 4.  # of the distance to the old representation
 CLIPS = dict(beats=480, steps=500, clips=32, rate=3e-4)  # of the second part
 
 
-def comparing(pcdm: PCDM) -> tuple[torch.nn.Module, ...]:
-    "The heads that compare frames."
-    return pcdm.inward, pcdm.mixer, pcdm.phase, pcdm.curve
-
-
 class Refined(Stage):
     "A stage 1 in training, beside the frozen one that it must agree with."
 
     def __init__(self, pcdm: PCDM):
         super().__init__()
-        self.pcdm, self.old = pcdm, PCDM(pcdm.config).requires_grad_(False)
+        self.pcdm, self.old = pcdm.focus(clips=False), PCDM(pcdm.config).requires_grad_(False)
         self.old.load_state_dict(pcdm.state_dict())
-        for part in comparing(pcdm): part.requires_grad_(False)
 
     def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
         "The losses of stage 1, and how far the representation of the shadowed frame lies from that of the clear one."
@@ -72,9 +66,7 @@ def told(pcdm: PCDM, pool: Pool, beats: int, seed: int) -> dict[str, np.ndarray]
 def compare(pcdm: PCDM, pool: Pool, seed: int, folder: Path) -> PCDM:
     "The heads that compare frames, taught by the new encoder's words."
     beats = told(pcdm, pool, min(CLIPS['beats'], len(pool)), seed)
-    pcdm.requires_grad_(False)
-    for part in comparing(pcdm): part.requires_grad_(True)
-    return fit(pcdm, partial(clip_batch, beats, CLIPS['clips'], seed), CLIPS['steps'], folder, CLIPS['rate'], seed, ema=.99, resume=True)
+    return fit(pcdm.focus(clips=True), partial(clip_batch, beats, CLIPS['clips'], seed), CLIPS['steps'], folder, CLIPS['rate'], seed, ema=.99, resume=True)
 
 
 def main():
