@@ -3,7 +3,7 @@
     python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
 Parts, all of them by default: phantom, reading, stills, generated, floor, asked, poor, real. A part that is asked for anew
-replaces its old numbers, if these are of the same weights. The referee (notebook 55), of another architecture, seed and
+replaces its old numbers, if these are of the same weights and the same referee. The referee (notebook 55), of another architecture, seed and
 training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about an hour on two cores.
 """
@@ -34,7 +34,7 @@ from echovdiff.phantom import frame_correlation, phantom, radial_power
 from echovdiff.phase import alpha_prior, unwarp, wrap
 from echovdiff.posterior import doubt, median_phase
 from echovdiff.pretrained import Stages, load
-from echovdiff.referee import Referee
+from echovdiff.referee import Referee, referee_name
 from echovdiff.sector import gray
 from echovdiff.segment import clean, dice
 from echovdiff.stages import commit
@@ -303,12 +303,12 @@ def main():
     parser.add_argument('--many', type=int, default=300)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    name, path = load().name, shipped()/'measured.json'
+    names, path = dict(weights=load().name, referee=referee_name(args.referee)), shipped()/'measured.json'
     old = json.loads(path.read_text()) if path.exists() else {}
-    results = old if old.get('weights') == name else {}
+    results = old if names.items() <= old.items() else {}
     for part in args.parts or PARTS:
         start = time.time()
-        results |= dict(weights=name, commit=commit(), torch=torch.__version__, machine=platform.processor() or platform.machine()) | measure(part, args)
+        results |= names | dict(commit=commit(), torch=torch.__version__, machine=platform.processor() or platform.machine()) | measure(part, args)
         write_json(path, results)
         print(f'{part}: {time.time()-start:.0f} s', flush=True)
 
