@@ -21,11 +21,11 @@ from torch import Tensor
 
 from .beat import Beat, ef_area_length
 from .cycles import rhythm_of
-from .data import read_loop, seeded
+from .data import exposure, read_loop, seeded
 from .lvdm import carried, script
 from .metrics import loop_closure, prompt_fidelity
 from .motion import carry
-from .pcdm import PCDM, PCDMSegmenter, exposure, read
+from .pcdm import PCDM, PCDMSegmenter, read
 from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
 from .posterior import doubt, median_phase
 from .pretrained import Stages
