@@ -230,6 +230,6 @@ def exposure(
 )->float: # gamma, from .5 to 1
     "The power of its brightness that lights a dark loop up like a phantom (ours). Training saw no gamma below .6, so it stops near there."
     shades, gammas = torch.linspace(0, 1, 256), torch.linspace(.5, 1, 51)
-    pixels, light = torch.histc(video.detach().float().cpu(), 256, 0, 1), shades**gammas[:,None]
+    pixels, light = torch.histc(video.detach().float(), 256, 0, 1).cpu(), shades**gammas[:,None]
     bright = light.square() @ pixels / (light @ pixels)                     # the black around the sector has no weight
     return gammas[(bright.nan_to_num()-LIT).abs().argmin()].item()

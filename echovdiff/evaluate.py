@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'PROMPTS', 'stored_beat', 'Exam', 'eyes', 'grade', 'real', 'make_real', 'block', 'rows_of', 'note', 'sit',
-           'cost', 'distances', 'table', 'machine', 'kit', 'examine_weights']
+           'peak', 'distances', 'table', 'machine', 'kit', 'examine_weights']
 
 # %% ../nbs/57_evaluate.ipynb #7ff1dec2
 import json
@@ -167,18 +167,18 @@ def sit(
     return rows_of(path)
 
 # %% ../nbs/57_evaluate.ipynb #990c1e1b
-def _cost(make, exam):
+def _peak(make, exam):
     torch.set_num_threads(1)
-    before, draw, task = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, make(0), exam.task(0, 0)
-    draw(task); start = time.process_time(); draw(task)
-    return dict(seconds=time.process_time()-start, mb=(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss-before)/1024)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    make(0)(exam.task(0, 0))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss-before)/1024
 
-def cost(
+def peak(
     make:Callable[[int],Rival], # picklable
     exam:Exam,
-)->dict[str,float]: # seconds of process time a beat on one thread, MB above the bare process
-    "What one beat costs."
-    with ProcessPoolExecutor(1, get_context('spawn' if torch.cuda.is_available() else 'fork')) as pool: return pool.submit(_cost, make, exam).result()
+)->float: # MB above the bare process
+    "The memory that it takes to draw a beat."
+    with ProcessPoolExecutor(1, get_context('spawn' if torch.cuda.is_available() else 'fork')) as pool: return pool.submit(_peak, make, exam).result()
 
 # %% ../nbs/57_evaluate.ipynb #f2572e91
 def distances(

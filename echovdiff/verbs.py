@@ -12,6 +12,7 @@ import json
 import math
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -168,8 +169,9 @@ def add_measuring(
     race = sub.add_parser('bench', help='train ablations, a clock and a peer, and let them all sit the exam')
     race.add_argument('--out', required=True, help='folder of the bench; one that was broken off goes on')
     race.add_argument('--quick', action='store_true', help='minutes instead of hours: does everything run, and roughly in which order')
-    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups painted, moved, others, apart, sweep (default: the first three)')
-    race.add_argument('-n', '--n', type=whole(2, 10**6), default=None, help='hearts of each seed in the exam (default: 100, or 8 if quick)')
+    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups moved, others, peers, painted, apart, sweep (default: the first two; quick: painted, too)')
+    race.add_argument('--longer', type=whole(1, 1000), default=1, metavar='TIMES', help='learn so many times as long (default: 1)')
+    race.add_argument('-n', '--n', type=whole(2, 10**6), default=None, help='hearts of each seed in the exam (default: 100, or 6 if quick)')
     race.add_argument('--seeds', type=whole(1, 100), default=None, help='seeds of training and exam (default: 3, or 1 if quick)')
     race.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
 
@@ -190,8 +192,14 @@ def compete(
     args:argparse.Namespace, # options of `bench`
 )->None:
     "Run the bench, and say what came out."
-    from echovdiff.bench import BenchPlan, as_markdown, bench
+    from echovdiff.bench import BenchPlan, as_markdown, bench, rival
+    from echovdiff.cohort import plot_rivals
     plan = BenchPlan.quick() if args.quick else BenchPlan()
     exam = replace(plan.exam, n=args.n or plan.exam.n, seeds=tuple(range(args.seeds)) if args.seeds else plan.exam.seeds)
-    print(as_markdown(bench(args.out, replace(plan, who=tuple(args.who or plan.who), exam=exam), args.workers)))
-    print(f'wrote {args.out}/results.json')
+    steps = {name: args.longer*getattr(plan, name) for name in ('steps', 'monai_steps', 'moving_steps')}
+    plan = replace(plan, **steps, who=tuple(args.who or plan.who), exam=exam)
+    print(as_markdown(bench(args.out, plan, args.workers)))
+    out, seed = Path(args.out), exam.seeds[0]
+    page = plot_rivals({name: partial(rival, out, plan, name, seed) for name in plan.who}, exam.task(seed, 0), workers=args.workers)
+    save_page(page, out/'drawn.png'); plt.close(page)
+    print(f'wrote {out}/results.json, and {out}/drawn.png, one heart as everybody draws it')

@@ -177,15 +177,23 @@ def generated(n: int, referee: str) -> dict:
     real = np.array([many[-1][1] for many in found])
     other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
     seen = main_axes(other)
-    rows, g = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}, np.random.default_rng(HELD_OUT)
-    made = {name: seen(np.array([many[k][1] for many in found])) for k, name in enumerate(FRAMES)}
-    draws = [g.integers(len(real), size=len(real)) for _ in range(200)]           # the same hearts for all prompts
-    value = {name: frechet(some, seen(other)) for name, some in made.items()}
-    far = {name: [frechet(some[i], seen(other)) for i in draws] for name, some in made.items()}
-    apart = np.quantile([max(v)/min(v)-1 for v in zip(*far.values())], (.025, .5, .975))
-    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts_apart=apart.tolist(), prompts={
-        name: dict(frechet=value[name], interval=interval_about(value[name], far[name]), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
-                   phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
+    rows = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
+    far = compared(np.array([seen(np.array([many[k][1] for many in found])) for k in range(len(FRAMES))]), seen(other))
+    prompts = {name: dict(frechet=value, interval=interval, ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]), phase_mae=mean([r['phase_error'] for r in rows[name]]))
+               for name, value, interval in zip(FRAMES, far.pop('frechet'), far.pop('interval'))}
+    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts=prompts, prompts_apart=far, frechet_real=frechet(seen(real), seen(other)))
+
+
+def compared(made: np.ndarray, other: np.ndarray, draws: int = 400) -> dict:
+    "Frechet distances of the sets (prompts hearts d) to others (n d), by how much the largest exceeds the smallest, and by how much where the prompts of every heart are shuffled: where they cannot matter."
+    (sets, hearts, _), g = made.shape, np.random.default_rng(HELD_OUT)
+    far = lambda some: np.array([frechet(one, other) for one in some])
+    apart = lambda distances: float(distances.max()/distances.min()-1)
+    value = far(made)
+    drawn = np.array([far(made[:, g.integers(hearts, size=hearts)]) for _ in range(draws)])                                    # the same hearts for all prompts
+    shuffled = np.array([apart(far(made[g.permuted(np.tile(np.arange(sets)[:, None], hearts), axis=0), np.arange(hearts)])) for _ in range(draws)])
+    return dict(frechet=value.tolist(), interval=[interval_about(v, some) for v, some in zip(value, drawn.T)], apart=apart(value), drawn=np.quantile([apart(d) for d in drawn], (.025, .975)).tolist(),
+                shuffled=float(np.median(shuffled)), as_far=float((shuffled >= apart(value)).mean()))
 
 
 @torch.no_grad()
