@@ -121,6 +121,7 @@ def plot_set(
     return fig
 
 # %% ../nbs/79_cohort.ipynb #8571b695
+@torch.no_grad()
 def strip(
     make:Callable[[],Rival], task:Task,
     frames:int=8,

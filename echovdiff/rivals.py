@@ -256,6 +256,7 @@ class Peer:
     net:nn.Module # with `sample` as `MonaiPeer`
     steps:int=50
 
+    @torch.no_grad()
     def __call__(self,
         task:Task,
     )->Tensor: # (t 1 h w)

@@ -39,7 +39,7 @@ def copy(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
     apps = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("nbs/apps/*.ipynb")]
-    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/styles.css", "nbs/index.ipynb", "nbs/70_widgets.ipynb", "nbs/measured/bench.json", *apps):
+    for name in ("settings.ini", "pyproject.toml", "README.md", "nbs/styles.css", "nbs/index.ipynb", "nbs/70_widgets.ipynb", "nbs/measured/peers.json", *apps):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     config = (ROOT / "_quarto.yml").read_text()
