@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['write', 'write_json', 'agree', 'Stage', 'shipped', 'run_state', 'resume_state', 'learning_rate', 'fast_precision',
-           'Loss', 'share', 'descend', 'follow', 'Log', 'fit', 'read_log']
+           'Loss', 'share', 'descend', 'follow', 'Log', 'fit', 'read_log', 'learnt']
 
 # %% ../nbs/11_train.ipynb #c98700b5
 import json
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -178,14 +179,14 @@ def follow(
 
 # %% ../nbs/11_train.ipynb #4d17dd78
 class Log:
-    "Appends the mean of every 50 steps to log.jsonl; on resume, what was logged beyond the saved step is cut off."
-    def __init__(self, folder:Path, start:int, active:bool, every:int=50):
-        self.path, self.every, self.sums, self.began, self.active = folder/'log.jsonl', every, {}, time.time(), active
+    "Appends the mean of every 50 steps, and of those left at the end, to log.jsonl; on resume, what was logged beyond the saved step is cut off."
+    def __init__(self, folder:Path, start:int, steps:int, active:bool, every:int=50):
+        self.path, self.steps, self.every, self.sums, self.began, self.active = folder/'log.jsonl', steps, every, {}, time.time(), active
         if active: self.path.write_text(''.join(l+'\n' for l in (self.path.read_text().splitlines() if start and self.path.exists() else []) if json.loads(l)['step'] <= start))
 
     def __call__(self, step:int, losses:dict[str,float])->None:
         for k,v in losses.items(): self.sums.setdefault(k, []).append(v)
-        if (step+1) % self.every or not self.active: return
+        if not self.active or ((step+1) % self.every and step+1 < self.steps): return
         row = dict(step=step+1, **{k: sum(v)/len(v) for k,v in self.sums.items()}, seconds=round(time.time()-self.began, 1))
         with self.path.open('a') as f: f.write(json.dumps(row)+'\n')
         self.sums = {}
@@ -210,7 +211,7 @@ def fit(
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     start = resume_state(folder/'state.safetensors', stage, average, optimizer) if resume and (folder/'state.safetensors').exists() else 0
     loss_of, stepper = accelerator.prepare(Loss(stage), optimizer)
-    log, bad = Log(folder, start, accelerator.is_main_process), 0
+    log, bad = Log(folder, start, steps, accelerator.is_main_process), 0
     for step in tqdm(range(start, steps), initial=start, total=steps, desc=type(stage).__name__, disable=not accelerator.is_local_main_process, mininterval=5):
         for group in optimizer.param_groups: group['lr'] = learning_rate(step, steps, lr)
         with accelerator.autocast(): losses = loss_of(share(batches(step), accelerator), Chance(seeded(seed, step), accelerator.process_index, accelerator.num_processes))
@@ -229,3 +230,10 @@ def read_log(
     "The log of a run."
     rows = [json.loads(l) for l in (Path(folder)/'log.jsonl').read_text().splitlines()]
     return {k: [r[k] for r in rows] for k in rows[0]} if rows else {}
+
+def learnt(
+    folder:str|Path, # a run's folder
+)->float: # seconds
+    "How long a run learnt, over all its sittings; the log's clock starts anew in each."
+    seconds = [0., *read_log(folder).get('seconds', [])]
+    return sum(b-a if b >= a else b for a,b in pairwise(seconds))
