@@ -176,6 +176,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'echovdiff.data.Pool.__len__': ('data.html#pool.__len__', 'echovdiff/data.py'),
                                 'echovdiff.data.Pool.build': ('data.html#pool.build', 'echovdiff/data.py'),
                                 'echovdiff.data.Pool.images': ('data.html#pool.images', 'echovdiff/data.py'),
+                                'echovdiff.data.already': ('data.html#already', 'echovdiff/data.py'),
                                 'echovdiff.data.augment': ('data.html#augment', 'echovdiff/data.py'),
                                 'echovdiff.data.batch': ('data.html#batch', 'echovdiff/data.py'),
                                 'echovdiff.data.clip_phases': ('data.html#clip_phases', 'echovdiff/data.py'),

@@ -171,8 +171,8 @@ def bench(
     facts = note(run, 'plan', json.loads(json.dumps(asdict(plan))), grows='who')
     plan = replace(plan, who=tuple(facts['who']))
     stages = load()
-    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, 0, workers=workers)
-    if not (run/'features').exists(): Features.build(run/'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
+    pool = Pool.build(run/'pool', plan.beats, 0, workers=workers)
+    Features.build(run/'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
     Parallel(workers)(delayed(learn)(run, plan, name, seed) for seed in plan.exam.seeds for name in plan.networks)
     for name,other in dict(real=False, others=True).items(): sit(name, make_real, plan.exam, run/'exam', workers=workers, other=other)
     for name in plan.who:

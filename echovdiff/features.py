@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .codec import Codec
-from .data import Pool, augment, placement, read_loop, seeded, whole_folder
+from .data import Pool, already, augment, placement, read_loop, seeded, whole_folder
 from .heart import Heart
 from .motion import Motion, measured_field, replaced, true_field
 from .pcdm import PCDM
@@ -71,13 +71,15 @@ class Features:
 
     @classmethod
     def build(cls,
-        folder:str|Path, # where to put them; must not exist yet
+        folder:str|Path, # where to put them; what was made there before is opened
         pool:Pool|StorePool, pcdm:PCDM, codec:Codec,
         n:int, # entries; more than the pool has beats: again, augmented otherwise
         seed:int=0,
         workers:int=2, # processes
     ): # the `Features`
-        "Compute features; the folder appears when it is complete."
+        "Compute features; the folder appears when it is complete. ValueError if it holds others."
+        facts = dict(n=n, seed=seed, pool=pool.info)
+        if found := already(cls, folder, facts): return found
         arrays, chunks = {}, [list(range(i, min(i+4, n))) for i in range(0, n, 4)]
         parts = Parallel(workers, return_as='generator')(delayed(describe)(pool.folder, pcdm, codec, chunk, seed) for chunk in chunks)
         with whole_folder(folder) as part:
@@ -86,7 +88,7 @@ class Features:
                     if name not in arrays: arrays[name] = np.lib.format.open_memmap(part/f'{name}.npy', 'w+', value.numpy().dtype, (n, *value.shape[1:]))
                     arrays[name][entries] = value.numpy()
             for array in arrays.values(): array.flush()
-            (part/'features.json').write_text(json.dumps(dict(n=n, seed=seed, pool=pool.info)))
+            (part/'features.json').write_text(json.dumps(facts))
         return cls(folder)
 
 # %% ../nbs/43_features.ipynb #de7db62f

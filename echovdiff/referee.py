@@ -153,7 +153,7 @@ def train_referee(
 )->Referee:
     "Train a referee on its own hearts; its weights land in run/weights/referee."
     run, seed, precision = Path(run), plan.seed, fast_precision()
-    pool = Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, seed, workers=plan.workers)
+    pool = Pool.build(run/'pool', plan.beats, seed, workers=plan.workers)
     referee = fresh(partial(Referee, plan.config), seed)
     for part in (referee.time, referee.phase): part.requires_grad_(False)
     fit(referee, partial(stills, pool, 32, seed), plan.stills, run/'frames', 1.5e-3, seed, ema=.995, resume=True, precision=precision)

@@ -117,7 +117,7 @@ def beats_of(
 )->Pool|StorePool:
     "What the run learns from: a store, or phantoms, which are rendered if they are not there yet."
     if plan.data != 'phantom': return open_pool(plan.data)
-    return Pool(run/'pool') if (run/'pool').exists() else Pool.build(run/'pool', plan.beats, plan.seed, workers=plan.workers)
+    return Pool.build(run/'pool', plan.beats, plan.seed, workers=plan.workers)
 
 def ingredients(
     name:str, # of the stage
@@ -132,8 +132,7 @@ def ingredients(
     if name == 'codec':
         batches = partial(batch, pool, *plan.size(name), plan.seed)
         return fresh(partial(Codec, plan.codec), plan.seed).calibrate(batches(0)['video'].flatten(0, 1)), batches
-    place = run/'features'
-    features = Features(place) if place.exists() else Features.build(place, pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed, plan.workers)
+    features = Features.build(run/'features', pool, trained(PCDM, run), trained(Codec, run), plan.entries, plan.seed, plan.workers)
     if name == 'heads':
         return trained(PCDM, run).focus(clips=True), partial(clip_batch, features.arrays, plan.size(name)[0], plan.seed)
     if name == 'motion':
@@ -176,10 +175,10 @@ def begin(
     resume:bool, # go on with what is there
 )->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # as `ingredients`
     "Note what the stage is made by, or check that it is the same. InputError where a run was begun otherwise."
-    stage, batches = ingredients(name, run, plan)
     note, free = run/name/'plan.json', ('workers', 'precision')
     now = {k: v for k, v in json.loads(json.dumps(asdict(plan))).items() if k not in free}
     if resume and note.exists(): agree(run/name, json.loads(note.read_text()), now)
+    stage, batches = ingredients(name, run, plan)
     note.parent.mkdir(parents=True, exist_ok=True); write_json(note, now)
     return stage, batches
 

@@ -49,8 +49,8 @@ def place(run: Path, name: str) -> Path:
 def train(run: Path, steps: int, beats: int, seed: int = 0):
     "Every design for `steps` steps."
     stages = load()
-    pool = Pool(run/'designs_pool') if (run/'designs_pool').exists() else Pool.build(run/'designs_pool', beats, seed)
-    kept = Features(run/'designs_features') if (run/'designs_features').exists() else Features.build(run/'designs_features', pool, stages.pcdm, stages.codec, beats, seed)
+    pool = Pool.build(run/'designs_pool', beats, seed)
+    kept = Features.build(run/'designs_features', pool, stages.pcdm, stages.codec, beats, seed)
     batches = partial(feature_batch, kept, 4, 16, seed)
     for name, (config, share) in DESIGNS.items():
         folder, model, first = place(run, name), fresh(partial(LVDM, config), seed), round(share*steps)

@@ -35,11 +35,6 @@ class Some:
     def images(self, i: int): return self.pool.images(self.first+i)
 
 
-def pool(folder: Path, n: int, seed: int, workers: int) -> Pool:
-    "Phantoms, made once."
-    return Pool(folder) if folder.exists() else Pool.build(folder, n, seed, workers=workers)
-
-
 def drawn(source: Pool, i: int) -> Beat:
     "A beat from one frame of beat `i`, at any phase."
     video, alpha, rate = film(source, i), float(source.alpha[i]), float(source.heart_rate[i])
@@ -82,8 +77,8 @@ def main():
     args = parser.parse_args()
     (stages, _), half = equipment(None), args.drawn//2
     data = stages.about('lvdm')['provenance']['data']
-    train = pool(args.run/'train', data['beats'], data['seed'], args.workers)
-    held = pool(args.run/'held', half+args.held, HELD_OUT, args.workers)
+    train = Pool.build(args.run/'train', data['beats'], data['seed'], workers=args.workers)
+    held = Pool.build(args.run/'held', half+args.held, HELD_OUT, workers=args.workers)
     made = Parallel(args.workers)(delayed(drawn)(source, i) for source in (train, held) for i in range(half))
     spaces = dict(pixels=gist, traits=traits(stages.pcdm))
     found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
