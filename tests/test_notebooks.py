@@ -1,7 +1,7 @@
 """Each notebook is one test: it runs from top to bottom, as a reader would run it.
 
 The same as `nbdev-test`, with a name and a count for each notebook. It runs in a fork of its own, so that it meets
-no leftovers of another, and torch is imported here once for all.
+no leftovers of another, and what loads slowly is imported here once for all.
 """
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -9,7 +9,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import diffusers.schedulers
+import ipywidgets
+import matplotlib.pyplot
 import pytest
+import scipy.signal
 import torch
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob

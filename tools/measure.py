@@ -2,7 +2,7 @@
 
     python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
-Parts, all of them by default: phantom, reading, stills, generated, shuffled, floor, asked, poor, real. A part that is asked for anew
+Parts, all of them by default: phantom, reading, stills, generated, floor, asked, poor, real. A part that is asked for anew
 replaces its old numbers, if these are of the same weights and the same referee. The referee (notebook 55), of another architecture, seed and
 training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about an hour on two cores.
@@ -177,30 +177,32 @@ def generated(n: int, referee: str) -> dict:
     real = np.array([many[-1][1] for many in found])
     other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
     seen = main_axes(other)
-    rows, g = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}, np.random.default_rng(HELD_OUT)
-    made = {name: seen(np.array([many[k][1] for many in found])) for k, name in enumerate(FRAMES)}
-    draws = [g.integers(len(real), size=len(real)) for _ in range(200)]           # the same hearts for all prompts
-    value = {name: frechet(some, seen(other)) for name, some in made.items()}
-    far = {name: [frechet(some[i], seen(other)) for i in draws] for name, some in made.items()}
-    apart = np.quantile([max(v)/min(v)-1 for v in zip(*far.values())], (.025, .5, .975))
-    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]), prompts_apart=apart.tolist(), prompts={
-        name: dict(frechet=value[name], interval=interval_about(value[name], far[name]), ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]),
-                   phase_mae=mean([r['phase_error'] for r in rows[name]])) for k, name in enumerate(FRAMES)}, frechet_real=frechet(seen(real), seen(other)))
+    other, rows = seen(other), {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
+    made = np.array([seen(np.array([many[k][1] for many in found])) for k in range(len(FRAMES))])       # (prompts hearts axes)
+    prompts = {name: far | dict(ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]), phase_mae=mean([r['phase_error'] for r in rows[name]]))
+               for name, far in zip(FRAMES, distances(made, other))}
+    return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]),
+        prompts=prompts, prompts_apart=prompts_apart(made, other), frechet_real=frechet(seen(real), other))
 
 
-def shuffled(n: int, referee: str, times: int = 400) -> dict:
-    "Does it matter which frame is shown? How far apart the Frechet distances of ED, ES and late diastole lie, and how far where the three beats of every heart are shuffled, so that it cannot matter."
-    found, g = side_by_side(one_generated, referee, FRAMES, n=-(-n//len(SEEDS))), np.random.default_rng(HELD_OUT)
-    other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(found))))
-    seen = main_axes(other)
-    made = np.array([seen(np.array([many[k][1] for many in found])) for k in range(len(FRAMES))])                       # (prompts hearts axes)
+def distances(made: np.ndarray, other: np.ndarray, times: int = 200) -> list[dict]:
+    "Frechet distance to `other` (hearts axes) of the beats from each prompt (prompts hearts axes), with its interval."
+    g = np.random.default_rng(HELD_OUT)
+    draws = [g.integers(made.shape[1], size=made.shape[1]) for _ in range(times)]
+    value = [frechet(some, other) for some in made]
+    return [dict(frechet=v, interval=interval_about(v, [frechet(some[i], other) for i in draws])) for v, some in zip(value, made)]
 
+
+def prompts_apart(made: np.ndarray, other: np.ndarray, times: int = 400) -> dict:
+    "Does it matter which frame is shown? How far apart their distances lie, and how far where the beats of each heart are shuffled, so that it cannot matter."
     def apart(sets: np.ndarray) -> float:
-        far = [frechet(some, seen(other)) for some in sets]
+        far = [frechet(some, other) for some in sets]
         return max(far)/min(far)-1
-    order = np.tile(np.arange(len(FRAMES))[:, None], len(found))
-    again = np.array([apart(made[g.permuted(order, axis=0), np.arange(len(found))]) for _ in range(times)])
-    return dict(hearts=len(found), apart=apart(made), shuffled=np.quantile(again, (.025, .5, .975)).tolist(), as_far=float((again >= apart(made)).mean()), times=times)
+    g, hearts = np.random.default_rng(HELD_OUT), np.arange(made.shape[1])
+    order = np.tile(np.arange(len(made))[:, None], len(hearts))
+    drawn = [apart(made[:, g.integers(len(hearts), size=len(hearts))]) for _ in range(times//2)]        # the same hearts for all prompts
+    again = np.array([apart(made[g.permuted(order, axis=0), hearts]) for _ in range(times)])
+    return dict(apart=apart(made), interval=interval_about(apart(made), drawn), shuffled=np.quantile(again, (.025, .5, .975)).tolist(), as_far=float((again >= apart(made)).mean()), times=times)
 
 
 @torch.no_grad()
@@ -298,7 +300,6 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     if part == 'reading': return dict(pcdm=[reading(few, frames) for frames in (16, 32)])
     if part == 'stills': return dict(stills=stills(n))
     if part == 'generated': return dict(generated=generated(args.many, referee))
-    if part == 'shuffled': return dict(shuffled=shuffled(n, referee))
     if part == 'floor': return dict(floor=floor(-(-few//2), referee))
     if part == 'asked': return dict(asked=asked(few, referee))
     if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how)) for how in POOR})
@@ -306,7 +307,7 @@ def measure(part: str, args: argparse.Namespace) -> dict:
     return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
 
 
-PARTS = 'phantom', 'reading', 'stills', 'generated', 'shuffled', 'floor', 'asked', 'poor', 'real'
+PARTS = 'phantom', 'reading', 'stills', 'generated', 'floor', 'asked', 'poor', 'real'
 
 
 def main():
