@@ -963,6 +963,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'echovdiff.train.Stage.from_folder': ('train.html#stage.from_folder', 'echovdiff/train.py'),
                                  'echovdiff.train.Stage.loss': ('train.html#stage.loss', 'echovdiff/train.py'),
                                  'echovdiff.train.Stage.save': ('train.html#stage.save', 'echovdiff/train.py'),
+                                 'echovdiff.train._accelerator': ('train.html#_accelerator', 'echovdiff/train.py'),
                                  'echovdiff.train.agree': ('train.html#agree', 'echovdiff/train.py'),
                                  'echovdiff.train.descend': ('train.html#descend', 'echovdiff/train.py'),
                                  'echovdiff.train.fast_precision': ('train.html#fast_precision', 'echovdiff/train.py'),

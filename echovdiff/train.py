@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -192,6 +193,10 @@ class Log:
         self.sums = {}
 
 # %% ../nbs/11_train.ipynb #c8cacf46
+def _accelerator(precision:str)->Accelerator:
+    AcceleratorState._reset_state()                                             # or else a process could train in one precision only
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]) # not every batch needs every head
+
 def fit(
     stage:Stage, # trained in place; holds the average at the end
     batches:Callable[[int],dict[str,Tensor]], # step -> batch, a pure function
@@ -204,7 +209,7 @@ def fit(
     precision:str='no', # 'no', 'bf16' or 'fp16'
 )->Stage:
     "Train a stage. The folder gets log.jsonl and state.safetensors; the stage ends with its averaged weights."
-    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]) # not every batch needs every head
+    accelerator = _accelerator(precision)
     stage = stage.to(accelerator.device).train()
     optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=lr, weight_decay=.01)
     average = {k: v.detach().clone() for k,v in stage.state_dict().items()}
