@@ -27,6 +27,7 @@ from pydicom.data import get_testdata_file
 from echovdiff.beat import Beat, ef_area_length
 from echovdiff.cycles import find_cycles, mend
 from echovdiff.data import seeded
+from echovdiff.evaluate import HELD_OUT, distances
 from echovdiff.generate import generate, read_prompt
 from echovdiff.metrics import ef_of, frechet, interval_about, main_axes, phase_error, score, summary
 from echovdiff.pcdm import PCDM, PCDMSegmenter, read
@@ -42,7 +43,6 @@ from echovdiff.synthesize import play
 from echovdiff.train import shipped, write_json
 from echovdiff.video import open_dicom, real_loop
 
-HELD_OUT = 900  # seed of the phantoms that no training has seen
 SEEDS = 0, 1, 2  # of the measurement: other hearts and other noise
 FRAMES = dict(ED=0, ES=16, late=26)  # prompts of a beat of 32 frames: end-diastole, end-systole, late diastole
 mean = lambda v: float(np.mean(v))
@@ -176,21 +176,14 @@ def generated(n: int, referee: str) -> dict:
     found = side_by_side(one_generated, referee, FRAMES, n=-(-n//len(SEEDS)))
     real = np.array([many[-1][1] for many in found])
     other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
+    sets = {name: np.array([many[k][1] for many in found]) for k, name in enumerate(FRAMES)}
+    far = distances({name: [dict(features=f) for f in some] for name, some in (sets | dict(real=real, others=other)).items()})
+    rows = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
+    prompts = {name: dict(frechet=far[name]['frechet'][0], interval=far[name]['frechet'][1:], ef_mae_points=100*mean([r['ef_error'] for r in some]), phase_mae=mean([r['phase_error'] for r in some]))
+               for name, some in rows.items()}
     seen = main_axes(other)
-    other, rows = seen(other), {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
-    made = np.array([seen(np.array([many[k][1] for many in found])) for k in range(len(FRAMES))])       # (prompts hearts axes)
-    prompts = {name: far | dict(ef_mae_points=100*mean([r['ef_error'] for r in rows[name]]), phase_mae=mean([r['phase_error'] for r in rows[name]]))
-               for name, far in zip(FRAMES, distances(made, other))}
     return whole([row for some in rows.values() for row in some]) | dict(hearts=len(real), real=whole([many[-1][0] for many in found]),
-        prompts=prompts, prompts_apart=prompts_apart(made, other), frechet_real=frechet(seen(real), other))
-
-
-def distances(made: np.ndarray, other: np.ndarray, times: int = 200) -> list[dict]:
-    "Frechet distance to `other` (hearts axes) of the beats from each prompt (prompts hearts axes), with its interval."
-    g = np.random.default_rng(HELD_OUT)
-    draws = [g.integers(made.shape[1], size=made.shape[1]) for _ in range(times)]
-    value = [frechet(some, other) for some in made]
-    return [dict(frechet=v, interval=interval_about(v, [frechet(some[i], other) for i in draws])) for v, some in zip(value, made)]
+        prompts=prompts, prompts_apart=prompts_apart(np.stack([seen(some) for some in sets.values()]), seen(other)), frechet_real=far['real']['frechet'][0])
 
 
 def prompts_apart(made: np.ndarray, other: np.ndarray, times: int = 400) -> dict:
