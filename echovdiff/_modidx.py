@@ -66,6 +66,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'echovdiff.bench.as_markdown': ('bench.html#as_markdown', 'echovdiff/bench.py'),
                                  'echovdiff.bench.batches_of': ('bench.html#batches_of', 'echovdiff/bench.py'),
                                  'echovdiff.bench.bench': ('bench.html#bench', 'echovdiff/bench.py'),
+                                 'echovdiff.bench.called': ('bench.html#called', 'echovdiff/bench.py'),
                                  'echovdiff.bench.cells': ('bench.html#cells', 'echovdiff/bench.py'),
                                  'echovdiff.bench.columns': ('bench.html#columns', 'echovdiff/bench.py'),
                                  'echovdiff.bench.learn': ('bench.html#learn', 'echovdiff/bench.py'),

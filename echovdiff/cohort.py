@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .bench import CALLED, cells, columns, title
+from .bench import called, cells, columns, title
 from .evaluate import real
 from .phase import COLORS, mark_phase, phase_grid, wrap
 from .rivals import Rival, Task
@@ -168,7 +168,7 @@ def browse(
     rows, known = cells(found), columns(found)
     if unknown := {x, y} - {*known}: raise ValueError(f"these results have no {', '.join(sorted(unknown))}: expected two of {', '.join(known)}")
     bar = dict(color='#999999', thickness=1, width=3)
-    fig = go.Figure([go.Scatter(name=CALLED.get(name, name), mode='markers', marker=dict(size=11, symbol=i, color=[*COLORS.values()][i%len(COLORS)]), error_x=bar, error_y=bar) for i,name in enumerate(rows)])
+    fig = go.Figure([go.Scatter(name=called(name), mode='markers', marker=dict(size=11, symbol=i, color=[*COLORS.values()][i%len(COLORS)]), error_x=bar, error_y=bar) for i,name in enumerate(rows)])
     axes = {axis: {key: _beside([*rows.values()], key, axis) for key in known} for axis in 'xy'}
     for axis,key in dict(x=x, y=y).items():
         traces, layout = axes[axis][key]
