@@ -34,6 +34,9 @@ class PCDMConfig:
     mono: float = .1                        # weights of the self-consistency losses (ours)
     peak: float = .05
     curve: float = .1
+    structures: tuple[str,...] = ('lv',)    # whose masks the decoder draws; the LV first
+
+    def __post_init__(self): object.__setattr__(self, 'structures', tuple(self.structures))
 
     @classmethod
     def tiny(cls): return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32)
@@ -55,18 +58,18 @@ class FrameEncoder(nn.Module):
         return [x, y, self.sixteenth(y)]
 
 class MaskDecoder(nn.Module):
-    "Features back to the logits of the LV mask."
-    def __init__(self, widths:tuple[int,...]):
+    "Features back to the logits of one mask for each structure."
+    def __init__(self, widths:tuple[int,...], structures:int=1):
         super().__init__()
         a, b, c = widths
         self.up, self.up2 = nn.ConvTranspose2d(c, b, 2, 2), nn.ConvTranspose2d(b, a, 2, 2)
         self.mix, self.mix2 = Residual(2*b, b), Residual(2*a, a)
-        self.out = nn.Sequential(nn.GroupNorm(8, a), nn.SiLU(), nn.Conv2d(a, 16, 3, 1, 1), nn.PixelShuffle(4))
+        self.out = nn.Sequential(nn.GroupNorm(8, a), nn.SiLU(), nn.Conv2d(a, 16*structures, 3, 1, 1), nn.PixelShuffle(4))
 
-    def forward(self, features:list[Tensor])->Tensor: # (n h w)
+    def forward(self, features:list[Tensor])->Tensor: # (n s h w)
         x, y, z = features
         y = self.mix(torch.cat([y, self.up(z)], 1))
-        return self.out(self.mix2(torch.cat([x, self.up2(y)], 1)))[:,0]
+        return self.out(self.mix2(torch.cat([x, self.up2(y)], 1)))
 
 # %% ../nbs/21_pcdm.ipynb #0d54bf42
 def windows(
@@ -92,7 +95,7 @@ class PCDM(Stage):
     def __init__(self, config:PCDMConfig=PCDMConfig()):
         super().__init__()
         self.config, c, d = config, config.widths[-1], 4*config.pooled
-        self.encoder, self.decoder = FrameEncoder(config.widths), MaskDecoder(config.widths)
+        self.encoder, self.decoder = FrameEncoder(config.widths), MaskDecoder(config.widths, len(config.structures))
         self.pool = nn.Sequential(nn.GroupNorm(8, c), nn.SiLU(), nn.Conv2d(c, config.pooled, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten())
         self.alone = phase_head(d, config.bins)                                              # of one frame
         self.inward, self.mixer = nn.Linear(d, config.dim), Mixer(config.dim, config.layers, mult=2)     # along time, on a line
@@ -127,12 +130,19 @@ class PCDM(Stage):
         total = sum(F.pad(one, (0, 0, part.start, t-part.stop)) for one, part in zip((said*fade).split(b), parts))
         return total/total.sum(-1, keepdim=True)
 
+    def structures(self,
+        features:list[Tensor], # of b*t frames, at three scales
+        b:int=1, # videos
+    )->Tensor: # (b t s h w) logits of the masks, in the order of `config.structures`
+        "The masks from what a frame shows."
+        return rearrange(self.decoder(features), '(b t) s h w -> b t s h w', b=b).float()       # sums over many pixels need all digits
+
     def segment(self,
         features:list[Tensor], # of b*t frames, at three scales
         b:int=1, # videos
-    )->Tensor: # (b t h w) logits of the mask
-        "The mask from what a frame shows."
-        return rearrange(self.decoder(features), '(b t) h w -> b t h w', b=b).float()           # sums over many pixels need all digits
+    )->Tensor: # (b t h w) logits of the LV mask
+        "The mask whose sum is the area."
+        return self.structures(features, b)[:,:,0]
 
     def forward(self,
         video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
@@ -167,9 +177,9 @@ class PCDM(Stage):
         "Frames: mask, size and what each tells alone. Several of them, or the representations of a clip: phase. What has no label is only held together."
         if 'video' in batch:
             features, raw = self.encode(batch['video'])
-            mask = self.segment(features, len(raw))
-            losses = frame_losses(mask, self.alone(raw).float().softmax(-1), self.size(raw)[...,0], batch) if 'mask' in batch else {}
-            area = mask.detach().sigmoid().sum((2, 3))
+            masks = self.structures(features, len(raw))
+            losses = frame_losses(masks, self.alone(raw).float().softmax(-1), self.size(raw)[...,0], batch) if {'mask', 'structures'} & set(batch) else {}
+            area = masks[:,:,0].detach().sigmoid().sum((2, 3))
         else: raw, area, losses = self.raw(batch['reps']), batch['area'], {}
         if raw.shape[1] > 1: losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
         return dict(loss=sum(losses.values()), **losses)
@@ -210,14 +220,16 @@ def phase_losses(
     return dict(point=(mean_point(posterior)-circle(theta)).square().sum(-1).mean()/2, phase=phase_loss(posterior, theta)/4)
 
 def frame_losses(
-    logits:Tensor, # (b t h w) of the mask
+    logits:Tensor, # (b t s h w) of the masks
     posterior:Tensor, # (b t n) of each frame alone
     size:Tensor, # (b t) share of the picture that is LV, in %, as the representation tells it
-    batch:dict[str,Tensor], # mask (b t h w), theta (b t)
+    batch:dict[str,Tensor], # structures (b t s h w), or mask (b t h w) of the LV alone; theta (b t)
 )->dict[str,Tensor]: # scalars
     "What one frame can be taught."
-    true = batch['mask']
-    return mask_losses(logits, true) | dict(alone=sum(phase_losses(posterior, batch['theta']).values()), size=F.smooth_l1_loss(size, 100*true.mean((2, 3)))/20)
+    true = batch['structures'] if 'structures' in batch else batch['mask'][:,:,None]
+    masks = mask_losses(logits[:,:,:true.shape[2]].flatten(1, 2), true.flatten(1, 2))
+    phase = sum(phase_losses(posterior, batch['theta']).values())
+    return masks | dict(alone=phase, size=F.smooth_l1_loss(size, 100*true[:,:,0].mean((2, 3)))/20)
 
 # %% ../nbs/21_pcdm.ipynb #180d3d0a
 @torch.no_grad()
@@ -225,7 +237,7 @@ def read(
     pcdm:PCDM,
     video:Tensor, # (t 1 h w) in [0,1]; any number of frames
     gamma:float=1., # power of the brightness at which it is read
-)->dict[str,Tensor]: # mask (t h w), area (t), posterior (t n), y (t 2), reps (t d)
+)->dict[str,Tensor]: # mask (t h w), structures (t s h w), area (t), posterior (t n), alone (t n), y (t 2), reps (t d)
     "All that PCDM says of a video, in the precision of its weights; 512 frames hear of each other, 96 at a time are convolved."
     if len(video) > 512:
         parts = [read(pcdm, part, gamma) for part in video.tensor_split(-(-len(video)//512))]
@@ -233,8 +245,10 @@ def read(
     dtype = next(pcdm.parameters()).dtype
     features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(96)))
     raw = torch.cat(raw, 1)
-    mask = torch.cat([pcdm.segment(few).sigmoid() for few in features], 1)
-    seen = {k: v[0] for k,v in dict(mask=mask, posterior=pcdm.tell(raw), reps=pcdm.standardise(raw).float()).items()}
+    masks = torch.cat([pcdm.structures(few).sigmoid() for few in features], 1)
+    alone = pcdm.alone(raw).float().softmax(-1)
+    said = dict(mask=masks[:,:,0], structures=masks, posterior=pcdm.tell(raw), alone=alone, reps=pcdm.standardise(raw).float())
+    seen = {k: v[0] for k,v in said.items()}
     return dict(seen, area=seen['mask'].sum((1, 2)), y=mean_point(seen['posterior']))
 
 @dataclass
