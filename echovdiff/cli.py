@@ -89,7 +89,8 @@ def make(
     bar.close()
     facts = report(stages, prompt, beat, clip.source, frame, ef, args.seed, time.process_time()-start)
     files = write_results(out, stages, prompt, beat, facts)
-    origin, measured = prompt.origin, 'not measurable' if beat.ef is None else f'{beat.ef:.0%}'
+    origin, measured = prompt.origin, 'not measured' if facts['ef_measured'] is None else f'{beat.ef:.0%}'
+    if not prompt.verdict.trusted: print(f'the reading is {prompt.verdict}; so no EF is measured, and what was drawn may not be this heart')
     if clip.kind == 'loop' and origin['heart_rate'] == 'prior':
         print(f"no whole beat was found in the loop ({len(clip.video)} frames at {clip.fps:.0f} fps), so α and heart rate are not measured: give them with --alpha and --heart-rate if you know them")
     print(f"prompt: frame {frame} of {what}, phase {facts['prompt_phase_deg']:.0f}° ({origin['phase']}, confidence {prompt.confidence:.2f})")

@@ -8,7 +8,7 @@ __all__ = ['DRAWN', 'STEPS', 'TEMPERATURE', 'Prompt', 'read_prompt', 'check', 'c
 
 # %% ../nbs/52_generate.ipynb #49a8d415
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import matplotlib.pyplot as plt
@@ -30,6 +30,7 @@ from .phase import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unw
 from .posterior import doubt, median_phase
 from .pretrained import Stages
 from .segment import clean
+from .trust import Verdict, frame_verdicts, loop_verdict
 from .vrdm import wish
 
 # %% ../nbs/52_generate.ipynb #154fe63c
@@ -45,6 +46,7 @@ class Prompt:
     alpha:float              # systolic fraction
     heart_rate:float         # bpm
     origin:dict[str,str]     # where phase, alpha and heart rate come from: 'asked', 'measured', 'read', 'prior' ...
+    verdict:Verdict = field(default_factory=lambda: Verdict('trusted')) # is the reading plausible? (23_trust)
 
 def read_prompt(
     stages:Stages,
@@ -67,7 +69,9 @@ def read_prompt(
     origin = dict(phase='asked' if theta is not None else 'read', alpha='paper' if alpha=='paper' else ratio_from, heart_rate=rate_from)
     theta = float(median_phase(posterior)) if theta is None else theta % (2*math.pi)
     alone = read(stages.pcdm, video[frame:frame+1])
-    return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, 1 - float(doubt(posterior))/(math.pi/2), float(ratio), float(rate), origin)
+    frames = frame_verdicts(seen['mask'], video)
+    verdict = frames[frame] if len(video) == 1 else loop_verdict(frames, seen['mask'], fps)
+    return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, 1 - float(doubt(posterior))/(math.pi/2), float(ratio), float(rate), origin, verdict)
 
 # %% ../nbs/52_generate.ipynb #3f282291
 def check(
@@ -237,7 +241,9 @@ def report(
     psnr, ssim = prompt_fidelity(prompt.frame, beat.video, beat.theta, prompt.theta)
     rounded = lambda values, n=1: [round(float(v), n) for v in values]
     return dict(input=source, frame=frame, prompt_phase_deg=round(math.degrees(prompt.theta), 1), prompt_phase_confidence=round(prompt.confidence, 3),
-                alpha=round(prompt.alpha, 4), heart_rate=round(prompt.heart_rate, 1), origin=prompt.origin, ef_asked=ef, ef_measured=None if beat.ef is None else round(beat.ef, 4),
+                alpha=round(prompt.alpha, 4), heart_rate=round(prompt.heart_rate, 1), origin=prompt.origin, ef_asked=ef,
+                ef_measured=round(beat.ef, 4) if beat.ef is not None and prompt.verdict.trusted else None,
+                reading=prompt.verdict.level, reading_reasons=list(prompt.verdict.reasons),
                 frames=len(beat), fps=round(beat.fps, 3), phase_deg=rounded(torch.rad2deg(beat.theta), 2), area_px=rounded(beat.area),
                 loop_closure=round(float(loop_closure(beat.video)), 3), prompt_psnr=round(psnr, 2), prompt_ssim=round(ssim, 3),
                 seconds=round(seconds, 2), weights=stages.name, seed=seed, version=version('echovdiff'))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RINGS', 'BEAMS', 'NEAR', 'Scanner', 'soft', 'ridge', 'patches', 'muscle_level', 'wall_lines', 'inner_detail',
-           'level_map', 'plain_map', 'polar', 'gain_map', 'changing_noise', 'add_leaflets', 'echoes', 'beams',
+           'level_map', 'plain_map', 'polar', 'gain_map', 'changing_noise', 'box', 'add_leaflets', 'echoes', 'beams',
            'log_compress', 'scan_convert', 'burn_in', 'lossy', 'scan']
 
 # %% ../nbs/17_scanner.ipynb #86fb5b05
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .anatomy import (
-    SIDE, Anatomy, Drawn, Row, State, floor, leaflet_echo, lateral_limits, leaflets, likely, on_leaflet, on_sheet,
+    SIDE, Anatomy, Drawn, Row, State, floor, leaflet_echo, leaflets, likely, on_leaflet, on_sheet,
     parts, places_at_ed, row_at_ed, sheet_places, to_axis, unswing)
 from .heart import pixels
 from .scan import band
@@ -231,7 +231,15 @@ def changing_noise(
     mix = noise[:,low]*(1-w) + noise[:,(low+1)%keys]*w
     return share**.5*mix/((1-w)**2+w**2)**.5
 
-# %% ../nbs/17_scanner.ipynb #2264deb3
+# %% ../nbs/17_scanner.ipynb #b178f13b
+def box(
+    inside:Tensor, # (t r a) bool
+)->tuple[slice,slice]: # rings, beams
+    "The smallest box of the grid that holds all of it."
+    rows, columns = (inside.any(0).any(k).nonzero() for k in (1, 0))
+    return tuple(slice(int(k.min()), int(k.max())+1) if len(k) else slice(0, 0) for k in (rows, columns))
+
+# %% ../nbs/17_scanner.ipynb #a3934140
 def add_leaflets(
     wave:Tensor, # (2 t r a) changed in place
     a:Anatomy, sc:Scanner, st:State,
@@ -240,18 +248,17 @@ def add_leaflets(
 )->None:
     "Leaflets where they are, brighter than blood."
     x, z = to_axis(a, p)
-    left, right = lateral_limits(a)
-    near = (z > .35*a.length) & (z < 1.1*a.length) & (x > left-.03) & (x < right)
-    rows, columns = (near.any(0).any(k).nonzero() for k in (1, 0))
-    s, c = (slice(int(k.min()), int(k.max())+1) for k in (rows, columns))
-    x, z = unswing(a, st, x[:,s,c], z[:,s,c]), z[:,s,c]
-    shine = .25+.75*torch.rand(4, generator=generator, device=wave.device)
-    amount = sum(b*leaflet_echo(*on_leaflet(l, x, z)) for b,l in zip(shine, leaflets(a, st)))
     level = 10**((sc.blood+sc.valve)*sc.dynamic_range/20)
-    still = torch.randn(2, 1, *amount.shape[1:], generator=generator, device=wave.device)
-    wave[:,:,s,c] += level*amount*(.7+.6*still)
+    shine = .25+.75*torch.rand(4, generator=generator, device=wave.device)
+    still = torch.randn(2, 1, *x.shape[1:], generator=generator, device=wave.device)
+    near = (z > .35*a.length) & (z < 1.1*a.length)
+    for bright,leaf in zip(shine, leaflets(a, st)):
+        reach = (leaf.side*(x-leaf.x) > -.03) & (leaf.side*(x-leaf.x) < 1.1*leaf.blade)
+        r, c = box(near & reach)
+        here = on_leaflet(leaf, unswing(a, st, x[:,r,c], z[:,r,c]), z[:,r,c])
+        wave[:,:,r,c] += level*bright*leaflet_echo(*here)*(.7+.6*still[:,:,r,c])
 
-# %% ../nbs/17_scanner.ipynb #cac1bb62
+# %% ../nbs/17_scanner.ipynb #de4b4c5e
 def echoes(
     a:Anatomy, sc:Scanner, st:State,
     p:Tensor, # (t r a 2), or (1 r a 2) under a still probe: places of the grid on the heart
@@ -269,11 +276,10 @@ def echoes(
     new = new/(1+beam*sc.coherent**2)**.5
     wave = (1-sc.decorrelation)**.5*seen[:2] + seen[2:]*new
     add_leaflets(wave, a, sc, st, p, generator)
-    swirl = .5*torch.rand(len(at), 1, 1, 2, generator=generator, device=p.device)
-    blood = on_sheet(draw(2, SIDE, SIDE), p*.6+.6*swirl).movedim(0, 1)
+    blood = draw(*wave.shape)                                              # swirls: new in every frame
     return wave + .4*10**(sc.blood*sc.dynamic_range/20)*blood
 
-# %% ../nbs/17_scanner.ipynb #aea84945
+# %% ../nbs/17_scanner.ipynb #6b9ffda1
 def beams(
     sc:Scanner,
     device:torch.device|str='cpu',
@@ -282,7 +288,7 @@ def beams(
     side = band(BEAMS, sc.lateral, 2, device) + sc.side_lobes*band(BEAMS, 7*sc.lateral, 2, device)
     return band(RINGS, sc.grain, 2, device), side.T
 
-# %% ../nbs/17_scanner.ipynb #7323ee7f
+# %% ../nbs/17_scanner.ipynb #78849851
 def log_compress(
     sc:Scanner,
     wave:Tensor, # (2 t r a) complex wave
@@ -302,7 +308,7 @@ def log_compress(
     gray = (gray + sc.sharpen*(gray-blurred)).clamp(0, 1)
     return torch.lerp(gray, gray.roll(1, 0), sc.persistence) if len(gray) > 2 else gray
 
-# %% ../nbs/17_scanner.ipynb #f8a7f62b
+# %% ../nbs/17_scanner.ipynb #ee2a5cce
 def scan_convert(
     sc:Scanner,
     gray:Tensor, # (t r a) on the polar grid
@@ -317,7 +323,7 @@ def scan_convert(
     seen = F.grid_sample(gray[None], grid[None], align_corners=True, padding_mode='border')
     return seen[0]*edge, edge
 
-# %% ../nbs/17_scanner.ipynb #73f2bcdd
+# %% ../nbs/17_scanner.ipynb #ccdd5306
 def burn_in(
     video:Tensor, # (t h w) in [0,1]
     generator:torch.Generator|None=None,
@@ -334,7 +340,7 @@ def burn_in(
     marks = ((rows % int(h*(.08+.08*u[4])) < 1) & (torch.arange(w) == (0 if u[5] < .5 else w-2)))
     return torch.maximum(video, torch.maximum(line, .8*marks.float()).to(video))
 
-# %% ../nbs/17_scanner.ipynb #ecb9cf8f
+# %% ../nbs/17_scanner.ipynb #bbea4b29
 def lossy(
     video:Tensor, # (t h w) in [0,1]
     quality:int, # of JPEG, 1 to 100
@@ -345,7 +351,7 @@ def lossy(
     back = [torch.from_numpy(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)) for code in coded]
     return (torch.stack(back).float()/255).to(video)
 
-# %% ../nbs/17_scanner.ipynb #d9221c01
+# %% ../nbs/17_scanner.ipynb #2ab029d0
 def scan(
     a:Anatomy, sc:Scanner, st:State,
     shift:Tensor|None=None, # (t 2) probe drift, image sides; None: still
