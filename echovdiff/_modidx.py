@@ -13,6 +13,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'echovdiff.anatomy.heart_numbers': ('anatomy.html#heart_numbers', 'echovdiff/anatomy.py'),
                                    'echovdiff.anatomy.is_plausible': ('anatomy.html#is_plausible', 'echovdiff/anatomy.py'),
                                    'echovdiff.anatomy.long_axis_of': ('anatomy.html#long_axis_of', 'echovdiff/anatomy.py'),
+                                   'echovdiff.anatomy.plausible_frames': ('anatomy.html#plausible_frames', 'echovdiff/anatomy.py'),
                                    'echovdiff.anatomy.quantile_table': ('anatomy.html#quantile_table', 'echovdiff/anatomy.py'),
                                    'echovdiff.anatomy.shades': ('anatomy.html#shades', 'echovdiff/anatomy.py'),
                                    'echovdiff.anatomy.to_labels': ('anatomy.html#to_labels', 'echovdiff/anatomy.py'),

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['QUANTILES', 'LongAxis', 'long_axis_of', 'wall_thickness', 'heart_numbers', 'shades', 'quantile_table', 'anatomy',
-           'as_table', 'to_labels', 'is_plausible']
+           'as_table', 'to_labels', 'is_plausible', 'plausible_frames']
 
 # %% ../nbs/49_anatomy.ipynb #55dfa2e6
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.measure import label, perimeter, regionprops
 
+from .beat import long_axis
+from .segment import dice
 from .stills import STRUCTURES, Stills, pairs
 
 # %% ../nbs/49_anatomy.ipynb #e6733af2
@@ -81,17 +84,17 @@ def heart_numbers(
     at_ed, at_es = long_axis_of(ed), long_axis_of(es)
     if at_ed is None or at_es is None: return {}
     (lv, muscle, la), (lv_es, muscle_es, la_es) = _sizes(ed), _sizes(es)
+    length, length_es = (float(long_axis(torch.from_numpy(v == 1).float())) for v in (ed, es))
     wall, wall_es = wall_thickness(ed), wall_thickness(es)
-    return {'LV area at ED, cm²': lv*mm**2/100, 'LV length at ED, cm': at_ed.length*mm/10,
+    return {'LV area at ED, cm²': lv*mm**2/100, 'LV length at ED, cm': length*mm/10,
             'fractional area change': 1-lv_es/lv,
-            'long-axis shortening': 1-at_es.length/at_ed.length,
-            'LV area / length²': lv/at_ed.length**2,
+            'long-axis shortening': 1-length_es/length, 'LV area / length²': lv/length**2,
             'ring towards apex, mm': at_ed.height(at_es.ring)*mm,
             'apex towards ring, mm': -(at_es.apex-at_ed.apex) @ at_ed.up*mm,
             'atrial floor towards apex, mm': (_floor(es, at_ed)-_floor(ed, at_ed))*mm,
             'left atrium, ES / ED': la_es/la,
             'left atrium / LV at ED': la/lv, 'left atrium / LV at ES': la_es/lv_es,
-            'wall at ED, mm': wall*mm, 'wall / length at ED': wall/at_ed.length,
+            'wall at ED, mm': wall*mm, 'wall / length at ED': wall/length,
             'wall, ES / ED': wall_es/wall, 'muscle area, ES / ED': muscle_es/muscle}
 
 # %% ../nbs/49_anatomy.ipynb #359dd610
@@ -160,9 +163,21 @@ def is_plausible(
     whole = main.area >= .9*mask.sum()
     size = .02 <= main.area/mask.size <= .3
     slim = main.axis_major_length/max(main.axis_minor_length, 1e-6)
-    shape = main.solidity >= .85 and 1.1 <= slim <= 4
+    shape = main.solidity >= .87 and 1.2 <= slim <= 3.5
     if sector is None or not sector.any(): return bool(whole and size and shape)
     rows = np.flatnonzero(sector.any(1))
     depth = (main.centroid[0]-rows[0])/np.ptp(rows)
     inside = (mask & sector).sum() >= .95*mask.sum()
     return bool(whole and size and shape and depth > 1/6 and inside)
+
+# %% ../nbs/49_anatomy.ipynb #b96c65f5
+def plausible_frames(
+    masks:np.ndarray, # (t h w) bool, of a loop
+    sector:np.ndarray|None=None, # (h w) bool
+    agree:float=.85, # Dice with the frame before and the frame after, at least
+)->np.ndarray: # (t) bool
+    "Frames whose mask could be a ventricle and agrees with its neighbours'."
+    shape = np.array([is_plausible(mask, sector) for mask in masks])
+    film = torch.from_numpy(masks).float()
+    near = dice(film[1:], film[:-1]).numpy() >= agree
+    return shape & np.append(near, True) & np.append(True, near)

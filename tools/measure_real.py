@@ -31,7 +31,7 @@ from measure import real, simulated
 from torch import Tensor
 
 from echovdiff import pretrained
-from echovdiff.anatomy import QUANTILES, anatomy, as_table, is_plausible, to_labels
+from echovdiff.anatomy import QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels
 from echovdiff.beat import Beat
 from echovdiff.cycles import find_cycles
 from echovdiff.data import seeded
@@ -39,7 +39,7 @@ from echovdiff.generate import fan, generate, read_prompt
 from echovdiff.pcdm import PCDM, PCDMSegmenter
 from echovdiff.perceptual import Lpips, lpips, psnr, ssim, tlpips, tssim
 from echovdiff.phantom import phantom
-from echovdiff.phase import warp, wrap
+from echovdiff.phase import phase_grid, unwarp, warp, wrap
 from echovdiff.pretrained import Stages, find, load
 from echovdiff.reality import read_stills, score_stills
 from echovdiff.sector import Clip
@@ -52,6 +52,7 @@ from echovdiff.video import read_clip, real_loop
 
 OUT = Path(__file__).parents[1]/'nbs/measured/real.json'
 DRAWN = 128  # frames of a drawn beat, so that one lies near the phase of every real frame
+STORED = 32  # frames of a beat at equal steps of phase, between which tLPIPS and tSSIM are taken
 SEED = 4900  # of the phantoms whose anatomy is measured
 AWAY = 1/8  # of a beat: how far from the prompt a frame must lie to be compared
 WHEN = 'ED', 'mid-systole', 'ES', 'mid-diastole'
@@ -150,6 +151,18 @@ def likeness(model, real: Tensor, other: Tensor) -> dict[str, float]:
     return {key: v.mean().item() for key, v in each.items()}
 
 
+def at_times(video: Tensor, when: Tensor) -> Tensor:
+    "Frames between the frames, as the kit stores a beat."
+    low = when.floor().long()
+    return torch.lerp(video[low], video[low+1], (when-low)[:, None, None, None])
+
+
+def restlessness(model, films: dict[str, Tensor], tail: str = '') -> dict:
+    "tLPIPS and tSSIM of each film."
+    return {f'tlpips{tail}': {who: tlpips(model, film) for who, film in films.items()},
+            f'tssim{tail}': {who: tssim(film) for who, film in films.items()}}
+
+
 def drawn_against_frozen(kit: Kit, model, clip: Clip, beat: tuple[int, int, int], frame: int, seed: int) -> dict:
     "A beat drawn from one frame, and that frame standing still, against the real frames away from it."
     ed, es, ed2 = beat
@@ -159,13 +172,14 @@ def drawn_against_frozen(kit: Kit, model, clip: Clip, beat: tuple[int, int, int]
     away = torch.minimum(off, 1-off) >= AWAY
     film, prompt = clip.video[ed:ed2], read_prompt(kit.stages, clip.video, frame, clip.fps)
     drawn = generate(kit.stages, prompt, frames=DRAWN, seed=seed)
+    stored = at_times(clip.video, ed+unwarp(phase_grid(STORED), (es-ed)/(ed2-ed))*(ed2-ed))
     nearest = wrap(warp(tau, (es-ed)/(ed2-ed))[:, None]-drawn.theta).abs().argmin(1)
     shown = drawn.video[nearest]
     frozen = clip.video[frame].expand(len(film), -1, -1, -1)
     return dict(frames=int(away.sum()), phase_read_deg=np.degrees(prompt.theta),
                 drawn=likeness(model, film[away], shown[away]), frozen=likeness(model, film[away], frozen[away]),
-                tlpips=dict(drawn=tlpips(model, shown), real=tlpips(model, film)),
-                tssim=dict(drawn=tssim(shown), real=tssim(film)))
+                **restlessness(model, dict(drawn=drawn.video[::DRAWN//STORED], real=stored)),
+                **restlessness(model, dict(drawn=shown, real=film), '_as_recorded'))
 
 
 def measure_loop(args, kit: Kit) -> dict:
@@ -181,7 +195,8 @@ def measure_loop(args, kit: Kit) -> dict:
     def nearer(row, key): return (row['drawn'][key] > row['frozen'][key]) != (key == 'lpips')
     measures = 'psnr', 'ssim', 'lpips'
     means = {who: {key: mean(who, key) for key in measures} for who in ('drawn', 'frozen')}
-    steps = {key: {who: mean(key, who) for who in ('drawn', 'real')} for key in ('tlpips', 'tssim')}
+    over_time = [f'{key}{tail}' for tail in ('', '_as_recorded') for key in ('tlpips', 'tssim')]
+    steps = {key: {who: mean(key, who) for who in ('drawn', 'real')} for key in over_time}
     better = {key: sum(nearer(row, key) for row in rows) for key in measures}
     return dict(**means, **steps, drawn_better=better, n=len(rows), beats=len(rows)//len(WHEN),
                 landmarks='reference' if args.reference else 'stage 1', phase='read by stage 1', ef_asked=None,
@@ -201,12 +216,13 @@ def measure_simulated(args, kit: Kit) -> dict:
 def measure_hazy(args, kit: Kit) -> dict:
     "A hazy loop: in how many frames is the mask a ventricle's, and what comes of asking for EF 60 %?"
     clip = read_clip(args.hazy)
-    masks = clean(PCDMSegmenter(kit.reader)(clip.video)).bool().numpy()
+    masks = (PCDMSegmenter(kit.reader)(clip.video) >= .5).numpy()
     sector = fan(clip.video.amax(0)).bool().numpy()
     prompt = read_prompt(kit.stages, clip.video, 0, clip.fps)
     drawn = generate(kit.stages, prompt, ef=.6, seed=args.seed)
-    plausible = float(np.mean([is_plausible(mask, sector) for mask in masks]))
-    return dict(n=len(masks), plausible=plausible, ef_asked=.6, ef_measured=drawn.ef,
+    shape = float(np.mean([is_plausible(mask, sector) for mask in masks]))
+    plausible = float(plausible_frames(masks, sector).mean())
+    return dict(n=len(masks), plausible=plausible, plausible_shape=shape, ef_asked=.6, ef_measured=drawn.ef,
                 prompt_confidence=prompt.confidence, drawn_with=kit.stages.name, seeds=[args.seed])
 
 
