@@ -31,7 +31,7 @@ from measure import real, simulated
 from torch import Tensor
 
 from echovdiff import pretrained
-from echovdiff.anatomy import QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels
+from echovdiff.measurements import QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels
 from echovdiff.beat import Beat
 from echovdiff.cycles import find_cycles
 from echovdiff.data import seeded
