@@ -32,20 +32,19 @@ from torch import Tensor
 
 from echovdiff import pretrained
 from echovdiff.measurements import QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels
-from echovdiff.beat import Beat
 from echovdiff.cycles import find_cycles
 from echovdiff.data import seeded
 from echovdiff.generate import fan, generate, read_prompt
 from echovdiff.pcdm import PCDM, PCDMSegmenter
 from echovdiff.perceptual import Lpips, lpips, psnr, ssim, tlpips, tssim
-from echovdiff.phantom import phantom
 from echovdiff.phase import phase_grid, unwarp, warp, wrap
 from echovdiff.pretrained import Stages, find, load
 from echovdiff.reality import read_stills, score_stills
 from echovdiff.sector import Clip
 from echovdiff.segment import clean
+from echovdiff.simulate import simulate
 from echovdiff.stages import commit
-from echovdiff.stills import Stills, open_stills, read_store, stills_of
+from echovdiff.stills import Stills, open_stills, read_store
 from echovdiff.store import Store
 from echovdiff.train import shipped, write_json
 from echovdiff.video import read_clip, real_loop
@@ -54,6 +53,7 @@ OUT = Path(__file__).parents[1]/'nbs/measured/real.json'
 DRAWN = 128  # frames of a drawn beat, so that one lies near the phase of every real frame
 STORED = 32  # frames of a beat at equal steps of phase, between which tLPIPS and tSSIM are taken
 SEED = 4900  # of the phantoms whose anatomy is measured
+SIDE_MM = 182.  # what an image side is taken for: the median of 300 patients' A4C frames
 AWAY = 1/8  # of a beat: how far from the prompt a frame must lie to be compared
 WHEN = 'ED', 'mid-systole', 'ES', 'mid-diastole'
 
@@ -88,19 +88,18 @@ class Kit:
         return f"{'shipped' if self.weights is None else 'own'}-{self.place.name}-{digest[:12]}"
 
 
-def beat_stills(beat: Beat, number: int) -> list[tuple]:
-    "ED and ES of a phantom, with every structure that it knows."
-    rows = stills_of(beat, number)
-    structures, mm = getattr(beat, 'structures', None), getattr(beat, 'mm_per_px', None)
-    if structures is None: return rows
-    at = [int(wrap(beat.theta-phase).abs().argmin()) for phase in (0., torch.pi)]
-    return [(frame, to_labels(structures[n].numpy()), number, is_ed, np.nan if mm is None else float(mm), ef)
-            for n, (frame, _, number, is_ed, _, ef) in zip(at, rows)]
+def heart_stills(number: int, seed: int) -> list[tuple]:
+    "ED and ES of a simulated heart, every structure labelled."
+    made = simulate(seeded(seed, number), theta=torch.tensor([0., torch.pi]))
+    frames = (255*made.video[:, 0]).round().to(torch.uint8).numpy()
+    labels = [to_labels(masks[:3].numpy()) for masks in made.masks]
+    return [(frame, one, number, is_ed, SIDE_MM/frame.shape[-1], made.anatomy.ef)
+            for frame, one, is_ed in zip(frames, labels, (True, False))]
 
 
 def phantom_stills(n: int, seed: int) -> Stills:
-    "The phantoms that anatomy is compared with."
-    rows = [row for i in range(n) for row in beat_stills(phantom(seeded(seed, i)), i)]
+    "The simulated hearts that anatomy is compared with."
+    rows = [row for i in range(n) for row in heart_stills(i, seed)]
     return Stills(*map(np.array, zip(*rows)))
 
 
