@@ -876,6 +876,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'echovdiff.scanner.plain_map': ('scanner.html#plain_map', 'echovdiff/scanner.py'),
                                    'echovdiff.scanner.polar': ('scanner.html#polar', 'echovdiff/scanner.py'),
                                    'echovdiff.scanner.ridge': ('scanner.html#ridge', 'echovdiff/scanner.py'),
+                                   'echovdiff.scanner.rim': ('scanner.html#rim', 'echovdiff/scanner.py'),
                                    'echovdiff.scanner.scan': ('scanner.html#scan', 'echovdiff/scanner.py'),
                                    'echovdiff.scanner.scan_convert': ('scanner.html#scan_convert', 'echovdiff/scanner.py'),
                                    'echovdiff.scanner.soft': ('scanner.html#soft', 'echovdiff/scanner.py'),

@@ -45,13 +45,14 @@ def simulate(
     theta:Tensor|None=None, # (t) phases, radians; None: a whole beat of 32 frames, ED first
     size:int=112, # image side, px
 )->Simulated:
-    "Frames of one heart. What lies outside the sector is no atrium: readers draw what they see."
+    "Frames of one heart. What lies deeper than the sector is in no mask."
     anatomy, scanner = anatomy or Anatomy.draw(generator), scanner or Scanner.draw(generator)
     theta = phase_grid(32) if theta is None else theta
     at = state(anatomy, unwarp(theta % (2*math.pi), anatomy.alpha))
     video, sector = scan(anatomy, scanner, at, None, generator, size)
     truth = masks(anatomy, at, None, size)
-    truth[:,2:] *= sector
+    deepest = int((sector > .5).any(1).nonzero().max())
+    truth[:,:,deepest+1:] = 0
     return Simulated(video, truth, theta, anatomy, scanner)
 
 # %% ../nbs/18_simulate.ipynb #1ddd2d42

@@ -1,12 +1,12 @@
 """Train the stage 1 that reads: LV, myocardium and left atrium, of stills and loops.
 
-    python tools/train_reader.py --run RUN             # hours on one core; a run that was broken off goes on
-    torchrun --nproc_per_node 2 tools/train_reader.py --run RUN --part stills       # its longest part, on two
+    python tools/train_reader.py --out RUN             # hours on one core; a run that was broken off goes on
+    torchrun --nproc_per_node 2 tools/train_reader.py --out RUN --part stills       # its longest part, on two
 
 It learns from simulated hearts only (notebooks 16 to 18), in three parts. `stills`: masks, from single frames, each of
 another heart. `shape`: the phase of a lone frame, from the shape of the masks that it has learnt to draw. `clips`: with its
 eyes fixed, to compare the frames of whole beats. RUN/reader is what `load_reader` reads; its provenance tells of all parts.
-With --start it begins at another reader, whose provenance it continues.
+With --begin it begins at another reader, whose provenance it continues.
 """
 import argparse
 import json
@@ -41,7 +41,7 @@ def begin(start: Path) -> tuple[PCDM, list[dict]]:
 def learn_stills(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
     "Masks, and whatever else one frame can be taught."
     batches = partial(still_batch, pool, args.size, args.seed)
-    return fit(pcdm.focus(clips=False), batches, args.steps, args.run/'stills', args.rate, args.seed,
+    return fit(pcdm.focus(clips=False), batches, args.steps, args.out/'stills', args.rate, args.seed,
                ema=.998, resume=True, save_every=100)
 
 
@@ -68,7 +68,7 @@ def learn_shape(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
         return dict(shape=numbers[i, None], theta=theta[i, None])
 
     pcdm.requires_grad_(False).shape.requires_grad_(True)
-    return fit(pcdm, batches, args.shape_steps, args.run/'shape', 1e-3, args.seed, ema=.99, resume=True)
+    return fit(pcdm, batches, args.shape_steps, args.out/'shape', 1e-3, args.seed, ema=.99, resume=True)
 
 
 def seen_beats(pcdm: PCDM, pool: Pool, seed: int) -> dict[str, np.ndarray]:
@@ -92,15 +92,15 @@ def learn_clips(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
     pcdm.calibrate(raw)
     beats['reps'] = (beats['reps']-raw.mean(0).numpy())/raw.std(0).numpy()
     batches = partial(clip_batch, beats, 48, args.seed)
-    return fit(pcdm.focus(clips=True), batches, args.clip_steps, args.run/'clips', 1e-3, args.seed,
+    return fit(pcdm.focus(clips=True), batches, args.clip_steps, args.out/'clips', 1e-3, args.seed,
                ema=.995, resume=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--run', type=Path, required=True)
+    parser.add_argument('--out', type=Path, required=True, help='folder of the run')
     parser.add_argument('--part', choices=['all', *PARTS], default='all')
-    parser.add_argument('--start', type=Path, default=shipped()/'pcdm', help='the stage 1 to begin from')
+    parser.add_argument('--begin', type=Path, default=shipped()/'pcdm', help='the stage 1 to begin from')
     parser.add_argument('--stills', type=Path, help='a pool of stills that is there already; rendered into RUN if not')
     parser.add_argument('--beats', type=Path, help='a pool of beats that is there already')
     parser.add_argument('--hearts', type=int, nargs=2, default=(2600, 400), help='how many to render for each')
@@ -113,17 +113,17 @@ def main():
     parser.add_argument('--seed', type=int, default=19)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    pcdm, parts = begin(args.start)
-    stills = Pool(args.stills) if args.stills else Pool.build(args.run/'stills_pool', args.hearts[0], args.seed, 8, scattered=True)
+    pcdm, parts = begin(args.begin)
+    stills = Pool(args.stills) if args.stills else Pool.build(args.out/'stills_pool', args.hearts[0], args.seed, 8, scattered=True)
     learn = dict(stills=(learn_stills, stills), shape=(learn_shape, stills), clips=(learn_clips, None))
     for part in PARTS if args.part == 'all' else [args.part]:
         how, pool = learn[part]
-        if pool is None: pool = Pool(args.beats) if args.beats else Pool.build(args.run/'beats_pool', args.hearts[1], args.seed+1)
+        if pool is None: pool = Pool(args.beats) if args.beats else Pool.build(args.out/'beats_pool', args.hearts[1], args.seed+1)
         pcdm = how(pcdm, pool, args)
-        parts.append(dict(part=part, seconds=round(learnt(args.run/part)), data=pool.info, seed=args.seed, commit=commit()))
+        parts.append(dict(part=part, seconds=round(learnt(args.out/part)), data=pool.info, seed=args.seed, commit=commit()))
         steps = dict(stills=args.steps, shape=args.shape_steps, clips=args.clip_steps)[part]
         parts[-1] |= dict(steps=steps) | (dict(stills=args.size, rate=args.rate) if part == 'stills' else {})
-        pcdm.save(args.run/'reader', dict(parts=parts), half=True)
+        pcdm.save(args.out/'reader', dict(parts=parts), half=True)
 
 
 if __name__ == '__main__': main()
