@@ -1063,6 +1063,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'echovdiff.traced.label_maps': ('traced.html#label_maps', 'echovdiff/traced.py'),
                                   'echovdiff.traced.open_stills': ('traced.html#open_stills', 'echovdiff/traced.py'),
                                   'echovdiff.traced.pairs': ('traced.html#pairs', 'echovdiff/traced.py'),
+                                  'echovdiff.traced.phantom_beat': ('traced.html#phantom_beat', 'echovdiff/traced.py'),
                                   'echovdiff.traced.phantom_stills': ('traced.html#phantom_stills', 'echovdiff/traced.py'),
                                   'echovdiff.traced.read_phases': ('traced.html#read_phases', 'echovdiff/traced.py'),
                                   'echovdiff.traced.read_still': ('traced.html#read_still', 'echovdiff/traced.py'),

@@ -24,21 +24,20 @@ from .pcdm import PCDM, phase_losses
 from .phase import wrap
 from .posterior import median_phase
 from .segment import clean, dice
-from .traced import STRUCTURES, Stills
+from .traced import Stills
 from .train import follow, learning_rate
 
 # %% ../nbs/27_finetune.ipynb #a2afc915
 def structures_of(pcdm:PCDM)->tuple[str,...]: # as in `STRUCTURES`
     "What a stage 1 segments."
-    return getattr(pcdm.config, 'structures', STRUCTURES[:1])
+    return pcdm.config.structures
 
 def segmentation(
     pcdm:PCDM,
     features:list[Tensor], # of n stills
 )->Tensor: # (n s h w) logits
     "The logits of all structures."
-    logits = pcdm.decoder(features).float()
-    return logits if logits.ndim == 4 else logits[:, None]
+    return pcdm.decoder(features).float()
 
 def see(
     pcdm:PCDM,
