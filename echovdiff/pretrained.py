@@ -70,7 +70,8 @@ def taught(
     provenance:dict, # of a stage
 )->str: # ready for a table
     "The steps that a stage learnt, training after training."
-    parts = (provenance, provenance.get('heads'), provenance.get('refined')) # stage 1: of frames; of clips; in shadow (tools/refine_pcdm.py)
+    more = map(provenance.get, ('heads', 'refined', 'adapted')) # stage 1: of clips; in shadow (tools/refine_pcdm.py); of a user's stills
+    parts = (provenance, *more)
     return ' + '.join(str(part.get('steps', 'unknown')) for part in parts if part is not None)
 
 def load(
@@ -148,8 +149,10 @@ def model_card(
     "What others must know of the weights, from their provenance."
     about = {kind: stages.about(kind)['provenance'] for kind in KINDS}
     data, cell = about['pcdm'].get('data', {}), lambda p, key: p.get(key, 'unknown')
-    made = data.get('kind') == 'phantom'
+    adapted = about['pcdm'].get('adapted')
+    made = data.get('kind') == 'phantom' and not adapted
     said = f"{data.get('beats', 'an unknown number of')} " + ('beats of phantoms: hearts and scanners made of formulas. No patient is in these weights.' if made else f"beats of a store ({data.get('format', 'unknown format')}), split {data.get('split', 'unknown')}. Mind the licence of that data set.")
+    if adapted: said = f"Phantoms, or beats of a store; then stage 1 was adapted to {adapted['traced']} traced and {adapted['untraced']} other stills of {adapted['patients']} patients. Mind the licence of those pictures."
     limit = 'They have never seen a patient; on real echo expect wider errors than on phantoms.' if made else 'They know the views, machines and patients of their data set, and may remember some of it: do not share weights that the data set does not allow you to.'
     rows = [f"| {kind} | {sum(v.numel() for v in getattr(stages, kind).parameters()):,} | {taught(p)} | {cell(p, 'seed')} | {cell(p, 'commit')} |" for kind,p in about.items()]
     numbers = '```json\n' + json.dumps(measured, indent=1) + '\n```' if measured else 'None measured yet.'

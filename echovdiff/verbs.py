@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['number', 'whole', 'add_data', 'fill', 'consult', 'add_synthesis', 'invent', 'add_training', 'plan_of', 'learn',
-           'add_measuring', 'judge', 'compete']
+           'add_adapting', 'adapt_stage', 'add_measuring', 'judge', 'compete']
 
 # %% ../nbs/80_verbs.ipynb #62f91ff9
 import argparse
@@ -16,14 +16,19 @@ from functools import partial
 from pathlib import Path
 
 from matplotlib import pyplot as plt
+from tqdm.auto import tqdm
 
+from .adapt import adapt_weights, describe
 from .doctor import examine
 from .films import Recipe
+from .finetune import FineTuneConfig
 from .generate import STEPS
 from .prepare import prepare, some
+from .pretrained import find
 from .sheet import save_page
 from .stages import Plan, train
 from .synthesize import Order, synthesize
+from .train import shipped
 
 # %% ../nbs/80_verbs.ipynb #fe4e8adc
 def number(
@@ -151,6 +156,30 @@ def learn(
     from echovdiff.referee import RefereePlan, train_referee                  # needs the extra `bench`
     plan = RefereePlan.tiny() if args.preset == 'tiny' else RefereePlan()
     train_referee(args.out, replace(plan, stills=args.steps, clips=args.steps) if args.steps else plan)
+
+# %% ../nbs/80_verbs.ipynb #fb04dcb6
+def add_adapting(
+    sub, # the subparsers of the command line
+)->None:
+    "`adapt`."
+    ours = sub.add_parser('adapt', help='bring stage 1 to pictures of your own, traced or not, in minutes')
+    ours.add_argument('--data', required=True, help='a store that prepare made, or a folder with images/*.png, masks/*.png (1 LV, 2 muscle, 3 left atrium) and phase.csv (file,phase)')
+    ours.add_argument('--out', required=True, help='the new weights folder; must not exist yet')
+    ours.add_argument('--weights', default=None, help='the weights to start from (default: the ones that ship)')
+    ours.add_argument('--minutes', type=number(0, 1440), default=FineTuneConfig.minutes, help=f'process time it may take (default: {FineTuneConfig.minutes:g})')
+    ours.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='of what is held out, drawn and degraded (default: 0)')
+
+# %% ../nbs/80_verbs.ipynb #e0d2747b
+def adapt_stage(
+    args:argparse.Namespace, # options of `adapt`
+)->None:
+    "Adapt stage 1 and say what changed on what was held out."
+    config = FineTuneConfig(minutes=args.minutes, seed=args.seed)
+    bar = tqdm(desc='learning', unit=' steps', mininterval=2)
+    found = adapt_weights(shipped() if args.weights is None else find(args.weights), args.data, args.out, config, lambda *state: bar.update())
+    bar.close()
+    for kind, report in found.items(): print(f'{kind}: {describe(report)}\n')
+    print(f'wrote {args.out}: give it to any command with --weights {args.out}')
 
 # %% ../nbs/80_verbs.ipynb #b6346544
 def add_measuring(

@@ -20,12 +20,14 @@ from torch.distributed.run import get_args_parser as torchrun_parser
 from echovdiff import cli
 from echovdiff.data import seeded
 from echovdiff.layout import Film, write_loops
+from echovdiff.pcdm import PCDM, PCDMConfig
+from echovdiff.traced import phantom_stills, write_stills
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
-CHEAP = dict(steps=1, frames=8, n=1, seconds=1., workers=1, scheduler=None)      # instead of what a page asks for
+CHEAP = dict(steps=1, frames=8, n=1, seconds=1., workers=1, scheduler=None, minutes=.02)     # instead of what a page asks for
 NOT_RUN = dict(train="hours long; notebooks 44 and 45 train small plans", evaluate="minutes long; notebook 57 examines two hearts",
                bench="hours long; notebook 58 has a small one")
 
@@ -71,6 +73,8 @@ def kit(words: list[str], here: Path | None):
     args = cli.parser().parse_args(words)
     if here is None or args.command in NOT_RUN: return
     place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if args.command == "prepare" else {})
+    if args.command == "adapt": place |= dict(data=here / "stills", weights=here / "tiny", out="adapted")
+    if getattr(args, "weights", None) == "my_weights": place |= dict(weights=None)
     told = {name: value for name, value in (CHEAP | place).items() if name in vars(args)}
     assert not cli.run(Namespace(**(vars(args) | told)))
 
@@ -135,10 +139,12 @@ FOUND = {line: page for page in reversed(PAGES) for line in lines(page)}        
 
 @pytest.fixture(scope="session")
 def here(tmp_path_factory) -> Path:
-    "A place with a folder of films and a loop."
+    "A place with a folder of films, a loop, a folder of traced stills, and weights with a tiny stage 1."
     here = tmp_path_factory.mktemp("commands")
     write_loops(here / "films", [Film.from_phantom(seeded(82), "000", seconds=2., patient="000")])
     write_loops(here / "gifs", [Film.from_phantom(seeded(82), f"{i:03d}", seconds=1., patient="000") for i in range(4)])
+    write_stills(here / "stills", phantom_stills(3, 83, frames=2))
+    PCDM(PCDMConfig.tiny()).save(here / "tiny" / "pcdm")
     next((here / "gifs").rglob("*.gif")).rename(here / "loop.gif")
     return here
 
