@@ -58,7 +58,7 @@ def heads_of(
 )->PCDM:
     "A stage 1 that reads the phase with another one's heads."
     mixed = copy.deepcopy(pcdm)
-    for name in ('alone', 'inward', 'mixer', 'phase', 'curve'):
+    for name in ('alone', 'inward', 'mixer', 'phase', 'curve', *(('shape',) if other.shape else ())):
         getattr(mixed, name).load_state_dict(getattr(other, name).state_dict())
     return mixed
 

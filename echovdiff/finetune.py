@@ -83,7 +83,8 @@ def examine(
         known = stills.known[index, s]
         facts[f'dice_{name}'] = dice(hard[known, s], (true[known, s] > .5).float())
     has = ~stills.theta[index].isnan()
-    found, theta = median_phase(pcdm.alone(raw[has, None]).softmax(-1))[:, 0], stills.theta[index][has]
+    posterior = pcdm.frame_posterior(raw[has, None], mask[has, None].sigmoid())
+    found, theta = median_phase(posterior)[:, 0], stills.theta[index][has]
     facts |= dict(told_apart=told_apart(found, theta), phase_error_deg=wrap(found-theta).abs().rad2deg())
     return {k: v.mean().item() for k, v in facts.items() if len(v)}
 
@@ -183,7 +184,7 @@ def still_losses(
     logits, raw = see(student, batch['video'])
     losses = weighted_mask_losses(logits, true, weight)
     has = ~batch['theta'].isnan()
-    posterior = student.alone(raw[has, None]).float().softmax(-1)
+    posterior = student.frame_posterior(raw[has, None], logits[has, None].sigmoid().detach())
     losses['phase'] = sum(phase_losses(posterior, batch['theta'][has, None]).values())
     losses['hold'] = (batch['hold']*(student.standardise(raw)-goal).square().mean(1)).mean()
     return losses
