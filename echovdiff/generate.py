@@ -128,7 +128,6 @@ def measured(
     return Beat(video=video, mask=mask, area=area, tau=unwarp(theta, prompt.alpha), alpha=prompt.alpha, fps=len(video)*prompt.heart_rate/60,
                 heart_rate=prompt.heart_rate, ef=ef if math.isfinite(ef) else None, source='generated', patient='')
 
-
 # %% ../nbs/52_generate.ipynb #52de7454
 DRAWN = 32 # frames that the networks draw
 STEPS, TEMPERATURE = 4, .5 # of the diffusions; size of the noise that stage 3 draws from. `results` compares them
@@ -184,7 +183,6 @@ def moved(
     "The prompt carried through the beat: all that motion explains."
     return carry(prompt.frame[None], story.here, read_loop(story.fields[0], theta)[None])[0]
 
-
 # %% ../nbs/52_generate.ipynb #988781a2
 @torch.no_grad()
 def develop(
@@ -228,7 +226,6 @@ def generate(
     check(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef, frames)
     story = imagine(stages, prompt, ef, steps, guidance, seed, watch)
     return paint(stages, prompt, story, frames, steps, guidance, seed, watch, temperature)
-
 
 # %% ../nbs/52_generate.ipynb #6c0f5788
 def report(

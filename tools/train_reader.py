@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from echovdiff.data import seeded, shadow
-from echovdiff.pcdm import PCDM, clip_batch, read, shape_numbers
+from echovdiff.frames import shape_numbers
+from echovdiff.pcdm import PCDM, clip_batch, read
 from echovdiff.simulate import Pool, moved, still_batch
 from echovdiff.stages import commit, fresh
 from echovdiff.train import fit, learnt, shipped
