@@ -69,8 +69,7 @@ def read_prompt(
     origin = dict(phase='asked' if theta is not None else 'read', alpha='paper' if alpha=='paper' else ratio_from, heart_rate=rate_from)
     theta = float(median_phase(posterior)) if theta is None else theta % (2*math.pi)
     alone = read(stages.pcdm, video[frame:frame+1])
-    frames = frame_verdicts(seen['mask'], video)
-    verdict = frames[frame] if len(video) == 1 else loop_verdict(frames, seen['mask'], fps)
+    verdict = loop_verdict(frame_verdicts(seen['mask'], video), seen['mask'], fps)
     return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, 1 - float(doubt(posterior))/(math.pi/2), float(ratio), float(rate), origin, verdict)
 
 # %% ../nbs/52_generate.ipynb #3f282291
