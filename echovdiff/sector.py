@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEFAULT_FPS', 'MAX_FRAMES', 'MAX_PIXELS', 'LOOK', 'InputError', 'Clip', 'frame_at', 'gray', 'colourful',
            'largest_piece', 'fan_side', 'find_sector', 'square_around', 'crop_square', 'crop_sector', 'Raw',
-           'check_size', 'check_gray', 'check_corners', 'hull', 'to_clip', 'as_clip']
+           'check_size', 'check_gray', 'check_corners', 'hull', 'is_bare', 'to_clip', 'as_clip']
 
 # %% ../nbs/05_sector.ipynb #83aabe44
 import hashlib
@@ -73,14 +73,22 @@ def colourful(
     rgb:np.ndarray, # (... 3) uint8
 )->np.ndarray: # (...) bool
     "Pixels of saturated colour (flow, traces, labels); a tinted gray map is not."
-    high, chroma = rgb.max(-1), np.ptp(rgb, -1)
+    red, green, blue = np.moveaxis(rgb, -1, 0)                             # twenty times faster than rgb.max(-1)
+    high = np.maximum(np.maximum(red, green), blue)
+    chroma = high - np.minimum(np.minimum(red, green), blue)
     return (chroma > 64) & (chroma > high//3)
+
+def _background(image): # (h w) uint8 -> the gray of the border, or of the top corners where a fan that fills the picture leaves only these
+    border = np.r_[image[0], image[-1], image[:,0], image[:,-1]]
+    k = max(2, round(.06*min(image.shape)))
+    corner = np.add.outer(range(k), range(k)) < k
+    return min(np.median(border), np.median(np.r_[image[:k,:k][corner], image[:k,:-k-1:-1][corner]]))
 
 def largest_piece(
     image:np.ndarray, # (h w) uint8
 )->np.ndarray: # (h w) uint8, 1 in the largest piece that is brighter than the border; all 0 if there is none
     "Threshold just above the background, remove what is thin, keep the largest connected piece."
-    floor = np.median(np.r_[image[0], image[-1], image[:,0], image[:,-1]])
+    floor = _background(image)
     on = (image > floor + max(4, .02*(np.quantile(image, .995)-floor))).astype(np.uint8)
     k = max(3, round(.015*min(image.shape)) | 1)
     on = cv2.morphologyEx(on, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k,k)))
@@ -108,7 +116,9 @@ def fan_side(
 _WANTED = "expected an echo sector (a fan, apex at the top, on a dark background)"
 
 def _check_fan(fan, near, piece, contact): # masks (h w): fan, its part near the apex, the piece; shorter side / size of the piece
-    explained, lit, near_lit = piece[fan].sum()/piece.sum(), piece[fan].mean(), piece[near].mean() if near.any() else 0
+    def share(part, of): return np.count_nonzero(part & of)/max(np.count_nonzero(of), 1)
+    lit = piece > 0
+    explained, lit, near_lit = share(fan, lit), share(lit, fan), share(lit, near)
     if fan.mean() > .9 or explained < .95:
         raise InputError(f"{_WANTED}, but the bright part has another shape; is it a photograph or a whole screen?")
     if contact < .08 or near_lit < .75:
@@ -116,24 +126,36 @@ def _check_fan(fan, near, piece, contact): # masks (h w): fan, its part near the
     if lit < .35:
         raise InputError(f"{_WANTED}, but only {lit:.0%} of the nearest fan is lit; is it a page of text or a spectral trace?")
 
-def find_sector(
-    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
-)->np.ndarray: # (h w) bool, True in the fan
-    "Fit the fan of equation (1) to the largest bright piece of a picture. InputError where there is none."
-    piece = largest_piece(np.where(colourful(bright), 0, gray(bright)))
-    if not piece.any(): raise InputError(f"{_WANTED}, but nothing in the picture is bright and of one piece; check the file")
+def _fit(piece): # (h w) uint8, 1 in one piece -> normals and offsets of both sides, apex, radius, top, outline on the sides / size
     points = _outline(piece)
     inner = points[(points[:,0] > 1) & (points[:,0] < piece.shape[1]-2)]        # where the screen cuts the fan is no side
     span = max(np.ptp(points, axis=0))
     if len(inner) < span: raise InputError(f"{_WANTED}, but the picture is bright from side to side; is it a photograph?")
     (nl,dl,tl), (nr,dr,tr) = (fan_side(inner, sign, max(1.5, .006*span)) for sign in (-1, 1))
     apex = np.linalg.solve([nl,nr], [dl,dr])
-    xy = np.stack(np.meshgrid(*map(np.arange, piece.shape[::-1])), -1)
-    depth, radius = np.linalg.norm(xy-apex, axis=-1), np.quantile(np.linalg.norm(points-apex, axis=1), .97)
-    wedge = (xy@nl <= dl) & (xy@nr <= dr) & (depth <= radius)
-    fan = wedge & (xy[...,1] >= points[:,1].min())
-    _check_fan(fan, wedge & (depth < .4*radius), piece, min(tl, tr)/span)
-    return fan
+    radius = np.quantile(np.linalg.norm(points-apex, axis=1), .97)
+    return nl, dl, nr, dr, apex, radius, points[:,1].min(), min(tl, tr)/span
+
+def _wedge(fit, shape, step=1): # the fan of a fit on a grid of so many (h w) pixels, each 1/step of the fit's -> masks fan, near its apex
+    nl, dl, nr, dr, apex, radius, top, _ = fit
+    y, x = (((np.arange(n, dtype=np.float32)+.5)/step-.5) for n in shape)
+    y = y[:,None]
+    depth = (x-apex[0])**2 + (y-apex[1])**2
+    wedge = (nl[0]*x + nl[1]*y <= dl) & (nr[0]*x + nr[1]*y <= dr) & (depth <= radius**2)
+    return wedge & (y >= top-.5+.5/step), wedge & (depth < (.4*radius)**2)
+
+def find_sector(
+    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
+)->np.ndarray: # (h w) bool, True in the fan
+    "Fit the fan of equation (1) to the largest bright piece of a picture, shrunk to 300 to 600 px if it is larger. InputError where there is none."
+    (h, w), step = bright.shape[:2], max(1, min(bright.shape[:2])//300)
+    small = cv2.resize(bright, (w//step, h//step), interpolation=cv2.INTER_AREA) if step > 1 else bright
+    piece = largest_piece(np.where(colourful(small), 0, gray(small)))
+    if not piece.any(): raise InputError(f"{_WANTED}, but nothing in the picture is bright and of one piece; check the file")
+    fit = _fit(piece)
+    fan, near = _wedge(fit, piece.shape)
+    _check_fan(fan, near, piece, fit[-1])
+    return _wedge(fit, (h, w), step)[0] if step > 1 else fan
 
 # %% ../nbs/05_sector.ipynb #8466d3bf
 def square_around(
@@ -164,7 +186,7 @@ def crop_sector(
     size:int=112, # side of the result, px
 )->np.ndarray: # (size size 3) uint8
     "Black out what is not fan, cut out the square around it, resize."
-    return crop_square(frame*fan[...,None], square_around(fan), size)
+    return crop_square(cv2.bitwise_and(frame, frame, mask=fan.astype(np.uint8)), square_around(fan), size)
 
 # %% ../nbs/05_sector.ipynb #9b85309b
 MAX_FRAMES, MAX_PIXELS = 10_000, 2**31 # of a whole film; 2**31 px is 1035 frames of full HD
@@ -213,13 +235,39 @@ def check_corners(
         raise InputError(f"{_WANTED}, but this {s} x {s} picture has no dark top corners around a bright middle; is it an echo?")
 
 # %% ../nbs/05_sector.ipynb #f6ac2231
+def _convex(piece): # (h w) uint8, 1 in one piece -> the same, filled to its convex hull
+    return cv2.fillConvexPoly(piece.copy(), cv2.convexHull(_outline(piece)), 1) if piece.any() else piece
+
+def _dim_piece(shades): # (h w) uint8 -> (h w) uint8, 1 in the largest piece of all that is not black, and its share of that
+    lit, five = (shades > _background(shades)+1).astype(np.uint8), np.ones((5,5), np.uint8)
+    lit = cv2.morphologyEx(cv2.morphologyEx(lit, cv2.MORPH_CLOSE, five), cv2.MORPH_OPEN, five)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lit)
+    if len(stats) < 2: return lit, 0.
+    sizes = stats[1:,cv2.CC_STAT_AREA]
+    return (labels == sizes.argmax()+1).astype(np.uint8), sizes.max()/sizes.sum()
+
 def hull(
     bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
 )->np.ndarray: # (h w) uint8, 1 in it
-    "The convex hull of the largest bright piece, and two pixels around it."
-    piece = largest_piece(np.where(colourful(bright), 0, gray(bright)))
-    if piece.any(): cv2.fillConvexPoly(piece, cv2.convexHull(_outline(piece)), 1)
-    return cv2.dilate(piece, np.ones((5,5), np.uint8))
+    "The convex hull of the largest bright piece, and two pixels around it; of a dim fan, all that is not black."
+    shades = np.where(colourful(bright), 0, gray(bright))
+    found = _convex(largest_piece(shades))
+    dim, share = _dim_piece(shades)
+    if share > .98 and np.count_nonzero(dim & found) < .9*np.count_nonzero(dim): found = _convex(dim)
+    return cv2.dilate(found, np.ones((5,5), np.uint8))
+
+# %% ../nbs/05_sector.ipynb #f04b861e
+def is_bare(
+    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
+)->bool:
+    "Whether a picture is a gray fan from edge to edge on black, with nothing beside it: its sides may lie outside, where no line can be fitted to them."
+    (h, w), shades, fan = bright.shape[:2], gray(bright), hull(bright) > 0
+    x, y, wide, high = cv2.boundingRect(fan.astype(np.uint8))
+    k = max(4, round(.06*min(h, w)))
+    corner = np.add.outer(range(k), range(k)) < k
+    dark = max(np.median(shades[:k,:k][corner]), np.median(shades[:k,:-k-1:-1][corner])) <= 8
+    beside = np.count_nonzero(shades[~fan] > 32)
+    return bool(dark and high > .85*h and wide > .85*w and beside < .002*h*w and not colourful(bright).any())
 
 # %% ../nbs/05_sector.ipynb #29685b9b
 LOOK = 32 # frames in which the fan is looked for
@@ -228,11 +276,17 @@ def _check_whole(raw, decoded, of=MAX_FRAMES): # number of frames decoded, of at
     if decoded < min(raw.count, of):
         raise InputError(f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is truncated; copy it again")
 
+def _fan_of(bright, screen): # the fan of a film, by equation (1); of a picture that is nothing but its fan, else, its hull
+    try: return find_sector(bright)
+    except InputError:
+        if screen or not is_bare(bright): raise
+        return hull(bright) > 0
+
 def _crops(raw, size): # crops (size size 3) of a film, at most one more than is allowed; the square they show
     if raw.shape == (size,size) and not raw.screen: return list(islice(raw.frames, MAX_FRAMES+1)), None
     head = list(islice(raw.frames, LOOK))
     _check_whole(raw, len(head), LOOK)                                    # half a frame has half a fan: say what is wrong with the file
-    fan = find_sector(np.max(head, 0))
+    fan = _fan_of(np.max(head, 0), raw.screen)
     return [crop_sector(f, fan, size) for f in islice(chain(head, raw.frames), MAX_FRAMES+1)], square_around(fan)
 
 def to_clip(
