@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEFAULT_FPS', 'MAX_FRAMES', 'MAX_PIXELS', 'LOOK', 'InputError', 'Clip', 'frame_at', 'gray', 'colourful',
            'largest_piece', 'fan_side', 'find_sector', 'square_around', 'crop_square', 'crop_sector', 'Raw',
-           'check_size', 'check_gray', 'check_corners', 'hull', 'is_bare', 'to_clip', 'as_clip']
+           'check_size', 'check_gray', 'check_corners', 'hull', 'bare_fan', 'to_clip', 'as_clip']
 
 # %% ../nbs/05_sector.ipynb #83aabe44
 import hashlib
@@ -78,11 +78,13 @@ def colourful(
     chroma = high - np.minimum(np.minimum(red, green), blue)
     return (chroma > 64) & (chroma > high//3)
 
-def _background(image): # (h w) uint8 -> the gray of the border, or of the top corners where a fan that fills the picture leaves only these
-    border = np.r_[image[0], image[-1], image[:,0], image[:,-1]]
+def _top_corners(image): # (h w) uint8 -> the gray of the brighter of both
     k = max(2, round(.06*min(image.shape)))
     corner = np.add.outer(range(k), range(k)) < k
-    return min(np.median(border), np.median(np.r_[image[:k,:k][corner], image[:k,:-k-1:-1][corner]]))
+    return max(np.median(image[:k,:k][corner]), np.median(image[:k,:-k-1:-1][corner]))
+
+def _background(image): # (h w) uint8 -> the gray of the border, or of the top corners where a fan that fills the picture leaves only these
+    return min(np.median(np.r_[image[0], image[-1], image[:,0], image[:,-1]]), _top_corners(image))
 
 def largest_piece(
     image:np.ndarray, # (h w) uint8
@@ -257,17 +259,22 @@ def hull(
     return cv2.dilate(found, np.ones((5,5), np.uint8))
 
 # %% ../nbs/05_sector.ipynb #f04b861e
-def is_bare(
+def bare_fan(
     bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
-)->bool:
-    "Whether a picture is a gray fan from edge to edge on black, with nothing beside it: its sides may lie outside, where no line can be fitted to them."
-    (h, w), shades, fan = bright.shape[:2], gray(bright), hull(bright) > 0
-    x, y, wide, high = cv2.boundingRect(fan.astype(np.uint8))
-    k = max(4, round(.06*min(h, w)))
-    corner = np.add.outer(range(k), range(k)) < k
-    dark = max(np.median(shades[:k,:k][corner]), np.median(shades[:k,:-k-1:-1][corner])) <= 8
-    beside = np.count_nonzero(shades[~fan] > 32)
-    return bool(dark and high > .85*h and wide > .85*w and beside < .002*h*w and not colourful(bright).any())
+)->np.ndarray|None: # (h w) bool, the hull of all that is lit; None where that is no bare fan
+    "The fan of a picture that is nothing else: gray, of one piece, from edge to edge one way or the other, heavier below, on black."
+    (h, w), step = bright.shape[:2], max(1, min(bright.shape[:2])//300)
+    small = cv2.resize(bright, (w//step, h//step), interpolation=cv2.INTER_AREA) if step > 1 else bright
+    shades = gray(small)
+    piece, share = _dim_piece(shades)
+    found = cv2.dilate(_convex(piece), np.ones((5,5), np.uint8))
+    x, y, wide, high = cv2.boundingRect(found)
+    spans = sorted((high/len(found), wide/found.shape[1]))
+    if share < .98 or spans[0] < .5 or spans[1] < .85: return None
+    middle = (np.flatnonzero(found.any(1)) @ np.count_nonzero(found, 1)[found.any(1)]/np.count_nonzero(found) - y)/high
+    beside = np.count_nonzero(shades[found == 0] > 32)
+    if _top_corners(shades) > 8 or middle < .505 or beside > .002*found.size or colourful(small).any(): return None
+    return cv2.resize(found, (w, h), interpolation=cv2.INTER_NEAREST) > 0
 
 # %% ../nbs/05_sector.ipynb #29685b9b
 LOOK = 32 # frames in which the fan is looked for
@@ -276,11 +283,9 @@ def _check_whole(raw, decoded, of=MAX_FRAMES): # number of frames decoded, of at
     if decoded < min(raw.count, of):
         raise InputError(f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is truncated; copy it again")
 
-def _fan_of(bright, screen): # the fan of a film, by equation (1); of a picture that is nothing but its fan, else, its hull
-    try: return find_sector(bright)
-    except InputError:
-        if screen or not is_bare(bright): raise
-        return hull(bright) > 0
+def _fan_of(bright, screen): # the hull of a picture that is nothing but its fan; of any other the fan of equation (1)
+    bare = None if screen else bare_fan(bright)
+    return find_sector(bright) if bare is None else bare
 
 def _crops(raw, size): # crops (size size 3) of a film, at most one more than is allowed; the square they show
     if raw.shape == (size,size) and not raw.screen: return list(islice(raw.frames, MAX_FRAMES+1)), None

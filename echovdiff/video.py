@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CREDIT', 'dicom_fps', 'open_dicom', 'open_movie', 'open_picture', 'opener', 'content_hash', 'decode', 'read_clip',
-           'real_loop', 'gif_times', 'write_video', 'write_sheet']
+           'loose_files', 'real_loop', 'gif_times', 'write_video', 'write_sheet']
 
 # %% ../nbs/06_video.ipynb #2cb862bd
 import hashlib
@@ -132,6 +132,12 @@ def read_clip(
     "`decode` for one file of yours: its sentences begin with the path."
     try: return decode(path, size)
     except InputError as e: raise InputError(f"{path}: {e}") from None
+
+# %% ../nbs/06_video.ipynb #86d93d3b
+def loose_files(source:Path)->list[Path]: # of a folder, in the order of their paths
+    "Every file that somebody put there on purpose, at any depth: none that is hidden, and no DICOMDIR."
+    seen = (p for p in source.rglob('*') if not any(part.startswith('.') for part in p.relative_to(source).parts))
+    return sorted(p for p in seen if p.is_file() and p.name != 'DICOMDIR')
 
 # %% ../nbs/06_video.ipynb #3072a202
 CREDIT = "real A4C loop: pydicom (MIT)"
