@@ -25,12 +25,12 @@ from .films import Recipe, at_rate, beats_of, segmenter_of
 from .phantom import cine
 from .prepare import begin, some
 from .reel import Reel
-from .sector import Clip, InputError, as_clip
+from .sector import Clip, InputError
 from .segment import clean
 from .sets import Recording, split_of
 from .store import Store, finish, pack, part_folder, read_table, write_part
 from .track import Click, ClickTracker
-from .video import CREDIT, real_loop
+from .video import CREDIT, as_clip, real_loop
 
 # %% ../nbs/76_cutter.ipynb #d52faff6
 def made_loop()->Clip:

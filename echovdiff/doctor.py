@@ -17,7 +17,7 @@ from .films import isolated
 from .prepare import some
 from .pretrained import KINDS, load
 from .sector import InputError
-from .sets import list_recordings, loose_files, read_recording
+from .sets import list_recordings, read_recording
 from .store import Store, part_folder, read_table
 from .video import content_hash, decode, opener
 

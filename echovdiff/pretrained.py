@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from .codec import Codec
 from .data import whole_folder
+from .echofm import open_pcdm
 from .lvdm import LVDM
 from .motion import Motion
 from .pcdm import PCDM
@@ -92,7 +93,7 @@ def load_reader(
     "The stage 1 that reads stills and loops. ValueError if there is none."
     place = shipped() if name is None else find(name)
     for folder in (place/'reader', place/'pcdm', place):
-        if (folder/'config.json').is_file(): return PCDM.from_folder(folder)
+        if (folder/'config.json').is_file(): return open_pcdm(folder)
     raise ValueError(f'{place} holds no stage 1: expected reader, pcdm, or config.json in it')
 
 # %% ../nbs/51_pretrained.ipynb #544fce4f

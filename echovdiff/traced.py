@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .anatomy import PARTS
+from .chambers import PARTS
 from .beat import whole_file
 from .data import exposure, seeded
 from .phantom import phantom

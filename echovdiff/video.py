@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CREDIT', 'dicom_fps', 'open_dicom', 'open_movie', 'open_picture', 'opener', 'content_hash', 'decode', 'read_clip',
-           'real_loop', 'gif_times', 'write_video', 'write_sheet']
+           'as_clip', 'frame_at', 'loose_files', 'real_loop', 'gif_times', 'write_video', 'write_sheet']
 
 # %% ../nbs/06_video.ipynb #2cb862bd
 import hashlib
@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import pydicom
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 from PIL import Image, ImageSequence
 from pydicom.data import get_testdata_file
@@ -132,6 +134,56 @@ def read_clip(
     "`decode` for one file of yours: its sentences begin with the path."
     try: return decode(path, size)
     except InputError as e: raise InputError(f"{path}: {e}") from None
+
+# %% ../nbs/06_video.ipynb #6a280b0d
+def as_clip(
+    frames:np.ndarray, # (t h w) or (t h w 3), uint8, or float in [0,1]
+    fps:float|None=None, # frames per second, None when unknown
+    size:int=112, # side of the result, px
+)->Clip:
+    "A clip from frames in memory. InputError for NaN, a wrong shape, or what is not a gray echo."
+    frames = np.asarray(frames)
+    if frames.ndim == 3: frames = np.repeat(frames[...,None], 3, -1)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+        raise InputError(f"expected frames (t h w) or (t h w 3), got {frames.shape}; put the frames first")
+    if frames.dtype != np.uint8:
+        if not np.isfinite(frames).all(): raise InputError("expected finite intensities, got NaN or infinity; leave out those frames")
+        low, high = frames.min(), frames.max()
+        if low < 0 or high > 1: raise InputError(f"expected floats in [0,1], got {low:.3g} to {high:.3g}; divide by the largest value")
+        frames = np.round(frames*255).astype(np.uint8)
+    source = hashlib.sha256(frames.tobytes()).hexdigest()[:12]
+    return to_clip(Raw(iter(frames), frames.shape[1:3], len(frames), fps), source, size, clean=True)
+
+# %% ../nbs/06_video.ipynb #0f9da65e
+@patch
+def plot(
+    self:Clip,
+    n:int=6, # frames to show, evenly spaced
+    ax:plt.Axes|None=None, # where to draw; a new figure when None
+)->plt.Axes:
+    "Show `n` frames side by side."
+    ax = ax or plt.subplots(figsize=(8, 8/n), layout='constrained')[1]
+    frames = self.video[torch.linspace(0, len(self.video)-1, min(n, len(self.video))).round().long(),0]
+    ax.imshow(rearrange(frames, 't h w -> h (t w)'), cmap='gray', vmin=0, vmax=1)
+    ax.set_axis_off()
+    return ax
+
+# %% ../nbs/06_video.ipynb #39298f86
+def frame_at(
+    clip:Clip,
+    n:int, # frame number, from 0
+)->Tensor: # (1 h w)
+    "Frame `n` of a clip. InputError outside 0 .. t-1: a negative number is a slip here, not 'from the end'."
+    last = len(clip.video) - 1
+    if not 0 <= n <= last:
+        raise InputError(f"frame {n} was asked of a {clip.kind} whose frames are numbered 0 to {last}; choose one of those")
+    return clip.video[n]
+
+# %% ../nbs/06_video.ipynb #86d93d3b
+def loose_files(source:Path)->list[Path]: # of a folder, in the order of their paths
+    "Every file that somebody put there on purpose, at any depth: none that is hidden, and no DICOMDIR."
+    seen = (p for p in source.rglob('*') if not any(part.startswith('.') for part in p.relative_to(source).parts))
+    return sorted(p for p in seen if p.is_file() and p.name != 'DICOMDIR')
 
 # %% ../nbs/06_video.ipynb #3072a202
 CREDIT = "real A4C loop: pydicom (MIT)"

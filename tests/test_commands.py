@@ -3,6 +3,7 @@
 A command is a line of a fence without a language or in ```bash, a `!line` of a code cell, or `a command with its words`
 in a sentence. Each program has an entry in PROGRAMS; a program that nobody knows fails with the page and the line.
 """
+import csv
 import json
 import re
 import shlex
@@ -12,16 +13,20 @@ from importlib.metadata import entry_points
 from itertools import dropwhile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from accelerate.commands.launch import launch_command_parser
 from packaging.requirements import Requirement
+from PIL import Image
 from torch.distributed.run import get_args_parser as torchrun_parser
 
 from echovdiff import cli
 from echovdiff.data import seeded
 from echovdiff.layout import Film, write_loops
 from echovdiff.pcdm import PCDM, PCDMConfig
+from echovdiff.phantom import phantom
 from echovdiff.traced import phantom_stills, write_stills
+from echovdiff.video import content_hash, write_video
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ConfigParser(delimiters=["="])
@@ -165,3 +170,46 @@ def test_programs_are_installed():
     "pip install -e '.[bentch]'": "bentch", "python tools/nothing.py": "nothing", "accelerate launch --no_python echovdiff train all": "2"}.items())
 def test_wrong_command_is_found(line, why, here):
     with pytest.raises((Exception, SystemExit), match=why): check(line, here)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> Path:
+    "A folder with a still, a loop of the same name in a folder below, and a file that is broken."
+    folder, beat = tmp_path_factory.mktemp("mixed"), phantom(seeded(83), frames=24)
+    Image.fromarray(beat.video[0, 0].mul(255).byte().numpy()).save(folder / "doe.png")
+    write_video(beat.video, folder / "more" / "doe.gif", beat.fps, scale=1)
+    (folder / "broken.avi").write_bytes(b"RIFF....AVI ")
+    return folder
+
+
+def rows(path: Path) -> list[dict]:
+    with open(path) as sheet: return list(csv.DictReader(sheet))
+
+
+def test_read_folder(mixed, tmp_path):
+    assert cli.main(["read", str(mixed), "--out", str(tmp_path / "out")]) == 0
+    out = tmp_path / "out"
+    assert {p.name for p in out.iterdir()} == {"doe.npz", "doe.png", "more_doe.npz", "more_doe.mp4", "more_doe.png", "files.csv", "frames.csv"}
+    files = {r["file"]: r for r in rows(out / "files.csv")}
+    assert set(files) == {"broken.avi", "doe.png", "more/doe.gif"}
+    assert files["broken.avi"]["problem"] and files["broken.avi"]["trusted"] == "False" and not files["doe.png"]["ef"]
+    assert (files["doe.png"]["kind"], files["more/doe.gif"]["kind"]) == ("still", "loop")
+    with np.load(out / "more_doe.npz") as loop:
+        t = int(files["more/doe.gif"]["frames"])
+        assert {loop[k].shape for k in ("frames", "lv", "myocardium", "la")} == {(t, 112, 112)} and loop["lv"].dtype == np.uint8
+        assert {loop[k].shape for k in ("phase_deg", "confidence", "area_px")} == {(t,)} and loop["crop"].tolist() == [0, 0, 112]
+    frames = rows(out / "frames.csv")
+    assert len(frames) == t + 1 and tuple(frames[0]) == ("file", "frame", "phase_deg", "confidence", "area_px", "la_area_px", "trusted")
+    assert Image.open(out / "doe.png").width >= 4 * 112
+
+
+def test_read_anonymous(mixed, tmp_path):
+    assert cli.main(["read", str(mixed), "--out", str(tmp_path), "--anonymous"]) == 0
+    names = " ".join(p.name for p in tmp_path.iterdir()) + (tmp_path / "files.csv").read_text() + (tmp_path / "frames.csv").read_text()
+    assert content_hash(mixed / "doe.png") in names and not re.search("doe|broken", names)
+
+
+@pytest.mark.parametrize("path, words", [("broken.avi", "nothing could be read"), ("none.gif", "no file or folder")])
+def test_nothing_to_read(path, words, mixed, tmp_path, capsys):
+    assert cli.main(["read", str(mixed / path), "--out", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
