@@ -19,7 +19,7 @@ from .pretrained import KINDS, load
 from .sector import InputError
 from .sets import list_recordings, read_recording
 from .store import Store, part_folder, read_table
-from .video import content_hash, decode, opener
+from .video import content_hash, decode, loose_files, opener
 
 # %% ../nbs/66_doctor.ipynb #81663742
 @dataclass(frozen=True)

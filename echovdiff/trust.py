@@ -54,7 +54,7 @@ def sector_of(
 # %% ../nbs/23_trust.ipynb #325e82ef
 RANGES = dict(                # sign: from, to               # real hearts, experts' outlines, n = 600
     largest=(.95, 1.),        # share of the mask in its largest piece             1
-    outside=(0., .03),        # share of the ventricle outside the sector          0 to .02
+    outside=(0., .1),         # share of the ventricle outside the sector          0 to .02; our cut-off phantoms to .08
     size=(.02, .45),          # ventricle / sector                                 .04 to .42
     slimness=(1.1, 3.5),      # length / width                                     1.2 to 2.9
     roundness=(.2, .72),      # area / length²; a disc has .79                     .26 to .69
