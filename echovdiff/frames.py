@@ -50,7 +50,7 @@ def moments(
     "Where each mask lies, how long and how wide it is; in shares of the picture, x and y."
     h, w = masks.shape[-2:]
     y, x = ((torch.arange(n, device=masks.device)+.5)/n for n in (h, w))
-    area = masks.mean((-2, -1))+1e-4
+    area = masks.mean((-2, -1)).clamp(min=1e-6)
     columns, rows = masks.sum(-2)/(h*w), masks.sum(-1)/(h*w)
     cx, cy = (columns @ x)/area, (rows @ y)/area
     xx, yy = (columns @ x.square())/area-cx**2, (rows @ y.square())/area-cy**2
