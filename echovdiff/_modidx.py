@@ -5,6 +5,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'echovdiff.adapt.adapt_weights': ('adapt.html#adapt_weights', 'echovdiff/adapt.py'),
                                  'echovdiff.adapt.describe': ('adapt.html#describe', 'echovdiff/adapt.py'),
                                  'echovdiff.adapt.heads_of': ('adapt.html#heads_of', 'echovdiff/adapt.py'),
+                                 'echovdiff.adapt.in_style': ('adapt.html#in_style', 'echovdiff/adapt.py'),
                                  'echovdiff.adapt.keep_better': ('adapt.html#keep_better', 'echovdiff/adapt.py'),
                                  'echovdiff.adapt.reps_moved': ('adapt.html#reps_moved', 'echovdiff/adapt.py'),
                                  'echovdiff.adapt.worse': ('adapt.html#worse', 'echovdiff/adapt.py')},

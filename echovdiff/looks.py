@@ -7,7 +7,6 @@ __all__ = ['LIT', 'smooth_fields', 'vary_gain', 'add_haze', 'blur', 'wall_band',
            'radii', 'ring_power', 'lit_quantiles', 'remap', 'match_style', 'Machine']
 
 # %% ../nbs/27_looks.ipynb #992a0f80
-import math
 from dataclasses import dataclass
 
 import torch
