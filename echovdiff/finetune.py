@@ -154,7 +154,7 @@ def still_batch(
     stack = place(torch.cat([torch.cat([video[:, None], true], 1), torch.cat([fake[:, None], fake_true], 1)]), g)
     known = torch.cat([user.known[mine], phantoms.known[made]])
     hold = torch.full((len(known),), config.hold_phantoms)
-    hold[:len(mine)] = torch.where(user.known[mine].any(1), config.hold, config.hold_untraced)
+    hold[:len(mine)] = torch.where(user.known[mine].bool().any(1), config.hold, config.hold_untraced)
     theta = torch.cat([user.theta[mine], phantoms.theta[made]])
     return dict(clear=stack[:, 0], video=degrade(stack[:, 0], g), true=stack[:, 1:], known=known, theta=theta, hold=hold)
 
