@@ -43,7 +43,7 @@ def draw_frame(
     picture = cv2.cvtColor(shades, cv2.COLOR_GRAY2RGB)
     for name, mask in reversed(reading.structures.items()):                # the ventricle on top
         inside = (_enlarge(mask[n]) > 127).astype(np.uint8)
-        edges = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+        edges = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_KCOS)[0]
         cv2.polylines(picture, edges, True, _rgb(OUTLINES[name]), 2, cv2.LINE_AA)
     return picture
 
@@ -71,7 +71,8 @@ def describe(
 # %% ../nbs/25_overlay.ipynb #98fdd8b6
 @lru_cache
 def _font(size): # that comes with matplotlib, for it has ° and ²
-    return ImageFont.truetype(Path(matplotlib.get_data_path())/'fonts/ttf/DejaVuSans.ttf', size)
+    path = Path(matplotlib.get_data_path())/'fonts/ttf/DejaVuSans.ttf'
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 def caption(
     picture:np.ndarray, # (h w 3) uint8
