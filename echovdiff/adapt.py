@@ -82,7 +82,7 @@ def keep_better(
     reason = worse(*facts['held'].values(), *facts['phantoms'].values())
     if reason: return old, f'the start weights stay: {reason}', facts
     slip = {k: part['after'].get('phase_error_deg', math.nan)-part['before'].get('phase_error_deg', math.nan) for k, part in facts.items()}
-    on_user = slip['styled'] if math.isnan(slip['held']) else slip['held']
+    on_user = slip['styled']+3 if math.isnan(slip['held']) else slip['held'] # a guess must be better by 3°
     if on_user <= 0 and slip['phantoms'] < 3: return new, 'masks and phase are new', facts
     mixed = heads_of(new, old)
     return mixed, 'masks are new; the old phase heads stay', {k: v | dict(after=examine(mixed, parts[k])) for k, v in facts.items()}

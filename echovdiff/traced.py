@@ -151,7 +151,7 @@ def read_stills(
     video, masks = zip(*(read_still(*pair) for pair in files))
     drawn = [mask is not None for mask in masks]
     maps = torch.from_numpy(np.stack([np.zeros((3, *video[0].shape), np.uint8) if mask is None else mask for mask in masks]))
-    seen = maps.flatten(2).any(2).any(0)                              # what is in no mask was not traced
+    seen = (maps > 0).flatten(2).any(2).any(0)                        # what is in no mask was not traced
     rows = [phases.get(path.stem, (math.nan, '')) for path, _ in files]
     names = [patient or path.stem.rpartition('_')[0] or path.stem for (path, _), (_, patient) in zip(files, rows)]
     number = {name: i for i, name in enumerate(sorted(set(names)))}
