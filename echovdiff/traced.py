@@ -221,7 +221,9 @@ def hold_out(
     "Two parts that share no patient, if there are two patients."
     group = stills.patient
     if len(group.unique()) < 2: group = torch.arange(len(stills))//stills.frames
-    order = group.unique()[torch.randperm(len(group.unique()), generator=seeded(seed, 1))]
+    traced = group[stills.known.any(1)].unique()
+    among = traced if len(traced) > 3 else group.unique()
+    order = among[torch.randperm(len(among), generator=seeded(seed, 1))]
     aside = order[:0 if len(order) < 2 else max(1, round(share*len(order)))]
     out = torch.isin(group, aside)
     return stills.take(torch.where(~out)[0]), stills.take(torch.where(out)[0])
