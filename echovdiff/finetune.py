@@ -101,7 +101,7 @@ class FineTuneConfig:
     hold: float = .3          # weight of the distance to the old representation, traced stills
     hold_untraced: float = 1. # the same, other stills of the user
     hold_phantoms: float = 4. # the same, phantoms
-    sure: float = .9          # probability from which the teacher's word counts
+    rate_untraced: float = 2e-4 # the same, where nobody traced anything
     ema: float = .99          # memory of the teacher
     seed: int = 0
 
@@ -115,17 +115,16 @@ def teach(
     true:Tensor, # (n s h w) masks, where they are known
     known:Tensor, # (n s) bool
     usual:float, # LV area that is usual, px²
-    sure:float, # probability from which the teacher's word counts
 )->tuple[Tensor,Tensor]: # (n s h w) masks to learn, (n s h w) weight of each pixel
-    "Where there is a tracing, the tracing; elsewhere what the teacher is sure of."
+    "Where there is a tracing, the tracing; elsewhere what the teacher says, where that is plausible."
     weight = known[:, :, None, None].expand_as(true).float()
     ask = ~known.all(1)
     if not ask.any(): return true, weight
     said = see(teacher, clear[ask])[0].sigmoid()
     sound = plausible(said[:, 0], usual)[:, None, None, None]
     true, weight, mine = true.clone(), weight.clone(), known[ask][:, :, None, None]
-    true[ask] = torch.where(mine, true[ask], (said > .5).float())
-    weight[ask] = torch.where(mine, 1., (sound & ((said > sure) | (said < 1-sure))).float())
+    true[ask] = torch.where(mine, true[ask], said)
+    weight[ask] = torch.where(mine, 1., sound.float())
     return true, weight
 
 # %% ../nbs/29_finetune.ipynb #b947b781
@@ -176,10 +175,9 @@ def still_losses(
     student:PCDM, original:PCDM, teacher:PCDM,
     batch:dict[str,Tensor], # of `still_batch`
     usual:float, # LV area that is usual, px²
-    sure:float, # probability from which the teacher's word counts
 )->dict[str,Tensor]: # scalars: dice, bce, phase, hold
     "The first three parts of equation (1)."
-    true, weight = teach(teacher, batch['clear'], batch['true'], batch['known'], usual, sure)
+    true, weight = teach(teacher, batch['clear'], batch['true'], batch['known'], usual)
     with torch.no_grad(): goal = original.represent(batch['clear'][:, None, None])[:, 0]
     logits, raw = see(student, batch['video'])
     losses = weighted_mask_losses(logits, true, weight)
@@ -247,10 +245,11 @@ def fine_tune(
     student, original, teacher = (copy.deepcopy(pcdm).requires_grad_(i == 0) for i in range(3))
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.rate, weight_decay=.01)
     average, usual = teacher.state_dict(), usual_area(pcdm, user)
+    rate = config.rate if user.known.any() else config.rate_untraced
     for step in range(config.steps):
         if time.process_time() > deadline: return teacher, step
-        for group in optimizer.param_groups: group['lr'] = learning_rate(step, config.steps, config.rate, 30)
-        losses = still_losses(student, original, teacher, still_batch(user, phantoms, config, step), usual, config.sure)
+        for group in optimizer.param_groups: group['lr'] = learning_rate(step, config.steps, rate, 30)
+        losses = still_losses(student, original, teacher, still_batch(user, phantoms, config, step), usual)
         if user.frames > 1 and step % 2: losses['loops'] = loop_losses(student, user, phantoms, seeded(config.seed, step, 1))
         optimizer.zero_grad()
         sum(losses.values()).backward()

@@ -151,7 +151,7 @@ def read_stills(
     video, masks = zip(*(read_still(*pair) for pair in files))
     drawn = [mask is not None for mask in masks]
     maps = torch.from_numpy(np.stack([np.zeros((3, *video[0].shape), np.uint8) if mask is None else mask for mask in masks]))
-    seen = maps.flatten(2).any(2).any(0)                              # what is in no mask was not traced
+    seen = (maps > 0).flatten(2).any(2).any(0)                        # what is in no mask was not traced
     rows = [phases.get(path.stem, (math.nan, '')) for path, _ in files]
     names = [patient or path.stem.rpartition('_')[0] or path.stem for (path, _), (_, patient) in zip(files, rows)]
     number = {name: i for i, name in enumerate(sorted(set(names)))}
@@ -221,7 +221,9 @@ def hold_out(
     "Two parts that share no patient, if there are two patients."
     group = stills.patient
     if len(group.unique()) < 2: group = torch.arange(len(stills))//stills.frames
-    order = group.unique()[torch.randperm(len(group.unique()), generator=seeded(seed, 1))]
+    traced = group[stills.known.any(1)].unique()
+    among = traced if len(traced) > 3 else group.unique()
+    order = among[torch.randperm(len(among), generator=seeded(seed, 1))]
     aside = order[:0 if len(order) < 2 else max(1, round(share*len(order)))]
     out = torch.isin(group, aside)
     return stills.take(torch.where(~out)[0]), stills.take(torch.where(out)[0])

@@ -4,7 +4,7 @@
 
 The machine is simulated (`looks.Machine`): training never saw its look. A user has 256 stills of 128 hearts, ED and ES of each,
 of which 0, 4, 16, 64 or 256 are traced and of known phase; a fifth of the hearts is held out by the tool itself, as it is for every user.
-Masks and phases are then measured on 60 other hearts. Results go to nbs/measured/adapt.json, which notebook 47 plots.
+Masks and phases are then measured on 60 other hearts. The start is the reader that ships. Results go to nbs/measured/adapt.json, which notebook 47 plots.
 """
 import argparse
 import math
@@ -20,7 +20,7 @@ from echovdiff.echofm import open_pcdm
 from echovdiff.finetune import FineTuneConfig, examine, fine_tune
 from echovdiff.looks import Machine
 from echovdiff.stages import commit
-from echovdiff.traced import Stills, hold_out, phantom_stills, to_bytes
+from echovdiff.traced import STRUCTURES, Stills, hold_out, phantom_stills, to_bytes
 from echovdiff.train import shipped, write_json
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/adapt.json'
@@ -29,7 +29,7 @@ COUNTS = 0, 4, 16, 64, 256
 
 def user(hearts: int, seed: int) -> Stills:
     "ED and ES of some phantoms, as the machine shows them."
-    stills = phantom_stills(hearts, seed, frames=2)
+    stills = phantom_stills(hearts, seed, frames=2, structures=STRUCTURES)
     return replace(stills, video=to_bytes(Machine()(stills.video.float()/255, seeded(seed, 9))), frames=1)
 
 
@@ -37,7 +37,7 @@ def traced(stills: Stills, n: int, seed: int) -> Stills:
     "The same stills with `n` of them traced: both of a heart."
     hearts = torch.randperm(len(stills)//2, generator=seeded(seed, 3))[:n//2]
     known = torch.isin(stills.patient, hearts)
-    return replace(stills, known=known[:, None], theta=torch.where(known, stills.theta, torch.nan))
+    return replace(stills, known=known[:, None].expand_as(stills.known), theta=torch.where(known, stills.theta, torch.nan))
 
 
 def main():
@@ -45,19 +45,19 @@ def main():
     parser.add_argument('--seeds', type=int, default=1)
     parser.add_argument('--minutes', type=float, default=1.)
     args = parser.parse_args()
-    pcdm, others, rows = open_pcdm(shipped()/'pcdm'), user(60, 4711), []
+    pcdm, others, rows = open_pcdm(shipped()/'reader'), user(60, 4711), []
     before = examine(pcdm, others)
     print(before, flush=True)
-    tests = phantom_stills(16, 4713, frames=8)
+    tests = phantom_stills(16, 4713, frames=8, structures=STRUCTURES)
     for seed in range(args.seeds):
         config, mine = FineTuneConfig(minutes=args.minutes, seed=seed), user(128, 4712+10*seed)
-        pool = phantom_stills(config.pool, 4714+10*seed)
+        pool = phantom_stills(config.pool, 4714+10*seed, structures=STRUCTURES)
         for n in COUNTS:
             start = time.process_time()
             learn, held = hold_out(traced(mine, n, seed), seed)
             new, steps = fine_tune(pcdm, learn, pool, config, math.inf)
             kept, verdict, facts = keep_better(pcdm, new, held, tests)
-            rows.append(dict(traced=n, seed=seed, steps=steps, verdict=verdict, others=examine(kept, others), held=facts['held'], phantoms=facts['phantoms'],
+            rows.append(dict(traced=n, seed=seed, steps=steps, verdict=verdict, others=examine(kept, others), **facts,
                              reps_moved=dict(user=reps_moved(kept, pcdm, others), phantoms=reps_moved(kept, pcdm, tests)), minutes=round((time.process_time()-start)/60, 2)))
             print(rows[-1], flush=True)
             write_json(OUT, dict(before=before, others=len(others), seeds=seed+1, steps=config.steps, rows=rows, commit=commit(), torch=torch.__version__))
