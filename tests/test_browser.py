@@ -16,9 +16,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from echovdiff.cutter import made_loop
-from echovdiff.store import Store
-from echovdiff.video import write_video
+from echovdiff.data.video import write_video
+from echovdiff.data.store import Store
+from echovdiff.apps.beat_editor import made_loop
 from pydicom.examples import get_path
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")

@@ -9,9 +9,9 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="no Dask: pip install 'echovdiff[cluster]'")
 
-from echovdiff import prepare
-from echovdiff.data import seeded
-from echovdiff.layout import Film, write_echonet
+from echovdiff.datasets import prepare
+from echovdiff.core.random import seeded
+from echovdiff.datasets.mock import Film, write_echonet
 
 
 def contents(store: Path) -> dict[str, bytes]:

@@ -20,13 +20,13 @@ from packaging.requirements import Requirement
 from PIL import Image
 from torch.distributed.run import get_args_parser as torchrun_parser
 
-from echovdiff import cli
-from echovdiff.data import seeded
-from echovdiff.layout import Film, write_loops
-from echovdiff.pcdm import PCDM, PCDMConfig
-from echovdiff.phantom import phantom
-from echovdiff.traced import phantom_stills, write_stills
-from echovdiff.video import content_hash, write_video
+from echovdiff.cli import main
+from echovdiff.core.random import seeded
+from echovdiff.phantom.render import phantom
+from echovdiff.data.video import content_hash, write_video
+from echovdiff.models.pcdm import PCDM, PCDMConfig
+from echovdiff.training.user_stills import phantom_stills, write_stills
+from echovdiff.datasets.mock import Film, write_loops
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ConfigParser(delimiters=["="])
@@ -75,13 +75,13 @@ def check(line: str, here: Path):
 
 def kit(words: list[str], here: Path | None):
     "`echovdiff`: read by its own parser; with a place to work in, also carried out, cheaply and on files that exist."
-    args = cli.parser().parse_args(words)
+    args = main.parser().parse_args(words)
     if here is None or args.command in NOT_RUN: return
     place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if args.command == "prepare" else {})
     if args.command == "adapt": place |= dict(data=here / "stills", weights=here / "tiny", out="adapted")
     if getattr(args, "weights", None) == "my_weights": place |= dict(weights=None)
     told = {name: value for name, value in (CHEAP | place).items() if name in vars(args)}
-    assert not cli.run(Namespace(**(vars(args) | told)))
+    assert not main.run(Namespace(**(vars(args) | told)))
 
 
 def install(words: list[str], here: Path):
@@ -187,7 +187,7 @@ def rows(path: Path) -> list[dict]:
 
 
 def test_read_folder(mixed, tmp_path):
-    assert cli.main(["read", str(mixed), "--out", str(tmp_path / "out")]) == 0
+    assert main.main(["read", str(mixed), "--out", str(tmp_path / "out")]) == 0
     out = tmp_path / "out"
     assert {p.name for p in out.iterdir()} == {"doe.npz", "doe.png", "more_doe.npz", "more_doe.mp4", "more_doe.png", "files.csv", "frames.csv"}
     files = {r["file"]: r for r in rows(out / "files.csv")}
@@ -204,12 +204,12 @@ def test_read_folder(mixed, tmp_path):
 
 
 def test_read_anonymous(mixed, tmp_path):
-    assert cli.main(["read", str(mixed), "--out", str(tmp_path), "--anonymous"]) == 0
+    assert main.main(["read", str(mixed), "--out", str(tmp_path), "--anonymous"]) == 0
     names = " ".join(p.name for p in tmp_path.iterdir()) + (tmp_path / "files.csv").read_text() + (tmp_path / "frames.csv").read_text()
     assert content_hash(mixed / "doe.png") in names and not re.search("doe|broken", names)
 
 
 @pytest.mark.parametrize("path, words", [("broken.avi", "nothing could be read"), ("none.gif", "no file or folder")])
 def test_nothing_to_read(path, words, mixed, tmp_path, capsys):
-    assert cli.main(["read", str(mixed / path), "--out", str(tmp_path)]) == 2
+    assert main.main(["read", str(mixed / path), "--out", str(tmp_path)]) == 2
     assert words in capsys.readouterr().err

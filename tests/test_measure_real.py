@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from echovdiff.data import seeded
-from echovdiff.layout import Film, write_camus
+from echovdiff.core.random import seeded
+from echovdiff.datasets.mock import Film, write_camus
 
 ROOT = Path(__file__).parents[1]
 

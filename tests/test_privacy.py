@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pydicom
 import torch
-from echovdiff.data import seeded
-from echovdiff.layout import Film, screen, write_dicom, write_loops
-from echovdiff.store import Store
-from echovdiff.video import decode, write_video
+from echovdiff.core.random import seeded
+from echovdiff.data.video import decode, write_video
+from echovdiff.data.store import Store
+from echovdiff.datasets.mock import Film, screen, write_dicom, write_loops
 
 SECRETS = "Doe", "Jane", "MRN4711", "20260102", "Springfield", "1.2.840.4711"      # name, id, date, hospital, uid
 

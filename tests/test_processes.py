@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from echovdiff.data import seeded
-from echovdiff.phase import phase_grid
-from echovdiff.train import fit, read_log, write
-from echovdiff.vrdm import VRDM, VRDMConfig
+from echovdiff.core.files import write_tensors
+from echovdiff.core.random import seeded
+from echovdiff.phase.axis import phase_grid
+from echovdiff.models.vrdm import VRDM, VRDMConfig
+from echovdiff.training.trainer import fit, read_log
 from safetensors.torch import load_file
 
 
@@ -29,7 +30,7 @@ def work(folder: Path):
     "What each process does."
     torch.manual_seed(0)
     model = fit(VRDM(VRDMConfig.tiny()), beats, 150, folder, lr=3e-3, save_every=50)
-    write(folder / f"rank{os.environ.get('RANK', 0)}.safetensors", model.state_dict())
+    write_tensors(folder / f"rank{os.environ.get('RANK', 0)}.safetensors", model.state_dict())
 
 
 def test_two_processes_hold_the_same_weights(tmp_path):

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import torch
-from echovdiff.train import fit, read_log, write
-from echovdiff.vrdm import VRDM, VRDMConfig
+from echovdiff.core.files import write_tensors
+from echovdiff.models.vrdm import VRDM, VRDMConfig
+from echovdiff.training.trainer import fit, read_log
 from safetensors.torch import load_file
 from test_processes import beats
 
@@ -17,7 +18,7 @@ def work(folder: Path, resume: bool):
     "Train for 200 steps, a state every 50, and keep what came of it."
     torch.set_num_threads(1); torch.manual_seed(0)
     model = fit(VRDM(VRDMConfig.tiny()), beats, 200, folder, lr=3e-3, save_every=50, resume=resume)
-    write(folder / "end.safetensors", model.state_dict())
+    write_tensors(folder / "end.safetensors", model.state_dict())
 
 
 def kill_after_a_state(folder: Path):

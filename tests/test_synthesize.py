@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from echovdiff.cli import main
-from echovdiff.doctor import examine
+from echovdiff.datasets.doctor import diagnose
+from echovdiff.cli.main import main
 
 COMMAND = ["synthesize", "-n", "4", "--seconds", "1", "--frames", "8", "--steps", "1", "--seed", "5", "--out"]
 
@@ -48,7 +48,7 @@ def test_killed_or_shared_it_is_the_same_set(tmp_path):
     shared = contents(tmp_path / "shared")
     assert {name for name in shared if name.endswith(".avi")} == {f"Videos/synthetic_00000{i}.avi" for i in range(4)}
     assert shared == contents(tmp_path / "killed")
-    assert {finding.level for finding in examine(tmp_path / "shared")} == {"good"}
+    assert {finding.level for finding in diagnose(tmp_path / "shared")} == {"good"}
 
 
 if __name__ == "__main__": sys.exit(main(sys.argv[1:]))

@@ -4,10 +4,10 @@ The checkpoints are at https://huggingface.co/wanglab/MedSAM2; read their licenc
 """
 import sys
 
-from echovdiff.medsam2 import convert
+from echovdiff.cycles.medsam2 import convert_medsam2
 
 if __name__ == "__main__":
     if len(sys.argv) != 3: sys.exit(__doc__)
-    try: origin = convert(*sys.argv[1:])
+    try: origin = convert_medsam2(*sys.argv[1:])
     except ValueError as error: sys.exit(str(error))
     print(f"{sys.argv[2]}: {origin['name']}, {origin['tensors']} tensors, {origin['parameters']/1e6:.1f} M parameters, {origin['image_size']} px")

@@ -3,17 +3,17 @@ from functools import cache
 
 import torch
 
-from echovdiff.pcdm import PCDM
-from echovdiff.pretrained import Stages, load
-from echovdiff.referee import Referee, load_referee
-from echovdiff.train import shipped
+from echovdiff.models.stage import shipped
+from echovdiff.models.pcdm import PCDM
+from echovdiff.training.pretrained import Stages, load_weights
+from echovdiff.evaluate.scorer import Scorer, load_scorer
 
 
 @cache
-def equipment(folder: str | None) -> tuple[Stages, Referee]:
+def equipment(folder: str | None) -> tuple[Stages, Scorer]:
     "The stages that ship, and the referee."
     torch.set_num_threads(1)
-    return load(), load_referee(folder)
+    return load_weights(), load_scorer(folder)
 
 
 @cache

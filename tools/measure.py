@@ -24,24 +24,27 @@ from joblib import Parallel, delayed
 from equipment import equipment, reader
 from pydicom.data import get_testdata_file
 
-from echovdiff.beat import Beat, ef_area_length
-from echovdiff.cycles import find_cycles, mend
-from echovdiff.data import seeded
-from echovdiff.evaluate import HELD_OUT, distances
-from echovdiff.generate import generate, read_prompt
-from echovdiff.metrics import ef_of, frechet, interval_about, main_axes, phase_error, score, summary
-from echovdiff.pcdm import PCDM, PCDMSegmenter, read
-from echovdiff.phantom import frame_correlation, phantom, radial_power
-from echovdiff.phase import alpha_prior, unwarp, wrap
-from echovdiff.posterior import doubt, median_phase
-from echovdiff.pretrained import Stages, load
-from echovdiff.referee import Referee, referee_name
-from echovdiff.sector import gray
-from echovdiff.segment import clean, dice
-from echovdiff.stages import commit
-from echovdiff.synthesize import play
-from echovdiff.train import shipped, write_json
-from echovdiff.video import open_dicom, real_loop
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.phase.axis import alpha_prior, unwarp, wrap
+from echovdiff.phase.posterior import doubt, median_phase
+from echovdiff.phase.beat import Beat, ef_area_length
+from echovdiff.phantom.render import frame_correlation, phantom, radial_power
+from echovdiff.data.sector import gray
+from echovdiff.data.video import open_dicom, real_loop
+from echovdiff.cycles.segmenter import clean, dice
+from echovdiff.cycles.cycles import find_cycles, mend
+from echovdiff.metrics.physiology import (
+    ef_of, frechet, interval_about, main_axes, phase_error, score, summarise,
+)
+from echovdiff.models.stage import shipped
+from echovdiff.models.pcdm import PCDM, PCDMSegmenter, read
+from echovdiff.training.pipeline import commit
+from echovdiff.training.pretrained import Stages, load_weights
+from echovdiff.generate.generate import generate, read_prompt
+from echovdiff.generate.synthesize import play
+from echovdiff.evaluate.scorer import Scorer, scorer_name
+from echovdiff.evaluate.protocol import HELD_OUT, distances
 
 SEEDS = 0, 1, 2  # of the measurement: other hearts and other noise
 FRAMES = dict(ED=0, ES=16, late=26)  # prompts of a beat of 32 frames: end-diastole, end-systole, late diastole
@@ -129,7 +132,7 @@ def stills(n: int, how: str = '') -> dict:
     return dict(n=len(error), mean_deg=spread(error), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure].mean(), doubt_deg=said.mean(), confidence=1-said.mean()/90)
 
 
-def features(referee: Referee, video: torch.Tensor) -> np.ndarray:
+def features(referee: Scorer, video: torch.Tensor) -> np.ndarray:
     "What the referee sees of a beat, (2 d). A stand-in for FVD's network."
     return referee.features(referee(video[None]))[0].numpy()
 
@@ -168,7 +171,7 @@ def whole(rows: list[dict]) -> dict:
     "All metrics of many beats."
     rows = [{k: v for k, v in row.items() if k != 'prompt'} for row in rows]
     ef, true = (np.array([r[k] for r in rows]) for k in ('ef', 'ef_true'))
-    return dict(n=len(rows), ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summary(rows, seeded(HELD_OUT, 5)))
+    return dict(n=len(rows), ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summarise(rows, seeded(HELD_OUT, 5)))
 
 
 def generated(n: int, referee: str) -> dict:
@@ -313,7 +316,7 @@ def main():
     parser.add_argument('--many', type=int, default=300)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    names, path = dict(weights=load().name, referee=referee_name(args.referee)), shipped()/'measured.json'
+    names, path = dict(weights=load_weights().name, referee=scorer_name(args.referee)), shipped()/'measured.json'
     old = json.loads(path.read_text()) if path.exists() else {}
     results = old if names.items() <= old.items() else {}
     for part in args.parts or PARTS:

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import torch
 
-from echovdiff.adapt import keep_better, reps_moved
-from echovdiff.data import seeded
-from echovdiff.echofm import open_pcdm
-from echovdiff.finetune import FineTuneConfig, examine, fine_tune
-from echovdiff.looks import Machine
-from echovdiff.stages import commit
-from echovdiff.traced import STRUCTURES, Stills, hold_out, phantom_stills, to_bytes
-from echovdiff.train import shipped, write_json
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.models.stage import shipped
+from echovdiff.models.echofm import open_pcdm
+from echovdiff.training.pipeline import commit
+from echovdiff.training.degrade import Machine
+from echovdiff.training.user_stills import STRUCTURES, Stills, hold_out, phantom_stills, to_bytes
+from echovdiff.training.finetune import FineTuneConfig, fine_tune, still_accuracy
+from echovdiff.training.adapt import keep_better, reps_moved
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/adapt.json'
 COUNTS = 0, 4, 16, 64, 256
@@ -46,7 +47,7 @@ def main():
     parser.add_argument('--minutes', type=float, default=1.)
     args = parser.parse_args()
     pcdm, others, rows = open_pcdm(shipped()/'reader'), user(60, 4711), []
-    before = examine(pcdm, others)
+    before = still_accuracy(pcdm, others)
     print(before, flush=True)
     tests = phantom_stills(16, 4713, frames=8, structures=STRUCTURES)
     for seed in range(args.seeds):
@@ -57,7 +58,7 @@ def main():
             learn, held = hold_out(traced(mine, n, seed), seed)
             new, steps = fine_tune(pcdm, learn, pool, config, math.inf)
             kept, verdict, facts = keep_better(pcdm, new, held, tests)
-            rows.append(dict(traced=n, seed=seed, steps=steps, verdict=verdict, others=examine(kept, others), **facts,
+            rows.append(dict(traced=n, seed=seed, steps=steps, verdict=verdict, others=still_accuracy(kept, others), **facts,
                              reps_moved=dict(user=reps_moved(kept, pcdm, others), phantoms=reps_moved(kept, pcdm, tests)), minutes=round((time.process_time()-start)/60, 2)))
             print(rows[-1], flush=True)
             write_json(OUT, dict(before=before, others=len(others), seeds=seed+1, steps=config.steps, rows=rows, commit=commit(), torch=torch.__version__))

@@ -26,18 +26,17 @@ import torch
 from joblib import Parallel, delayed
 from PIL import Image
 
-from echovdiff.cycles import find_cycles
-from echovdiff.data import seeded
-from echovdiff.films import Recipe, at_rate, read_films, segmenter_of
-from echovdiff.heart import Heart
-from echovdiff.layout import Film, screen, write_dicom, write_echonet, write_loops
-from echovdiff.phantom import cine, phantom
-from echovdiff.sector import Clip
-from echovdiff.sets import Recording
-from echovdiff.store import Store, beat_row, finish, pack, write_part
-from echovdiff.train import write_json
-from echovdiff.video import decode as decode_film
-from echovdiff.video import read_clip
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.phantom.heart import Heart
+from echovdiff.phantom.render import cine, phantom
+from echovdiff.data.sector import Clip
+from echovdiff.data.video import decode as decode_film, read_clip
+from echovdiff.data.store import Store, beat_row, finish, pack, write_part
+from echovdiff.cycles.cycles import find_cycles
+from echovdiff.datasets.mock import Film, screen, write_dicom, write_echonet, write_loops
+from echovdiff.datasets.index import Recording
+from echovdiff.datasets.extract_beats import Recipe, at_rate, read_films, segmenter_of
 
 OUT = Path(__file__).parents[1] / "nbs/measured/data.json"
 

@@ -19,16 +19,18 @@ from equipment import equipment
 from joblib import Parallel, delayed
 from measure import HELD_OUT, features, real_features
 
-from echovdiff.backbone import Backbone, BackboneConfig
-from echovdiff.data import Pool, seeded
-from echovdiff.features import Features, feature_batch, with_motion
-from echovdiff.lvdm import LVDM, LVDMConfig
-from echovdiff.metrics import frechet, main_axes, score, summary
-from echovdiff.phantom import phantom
-from echovdiff.pretrained import load
-from echovdiff.rivals import Painter, Task, full
-from echovdiff.stages import commit, fresh
-from echovdiff.train import fast_precision, fit, read_log, write_json
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.phantom.render import phantom
+from echovdiff.data.pool import Pool
+from echovdiff.metrics.physiology import frechet, main_axes, score, summarise
+from echovdiff.models.backbone import Backbone, BackboneConfig
+from echovdiff.models.lvdm import LVDM, LVDMConfig
+from echovdiff.training.trainer import fast_precision, fit, read_log
+from echovdiff.training.features import Features, feature_batch, with_motion
+from echovdiff.training.pipeline import commit, untrained
+from echovdiff.training.pretrained import load_weights
+from echovdiff.evaluate.baselines import FromNoise, Task, full_model_beat
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/designs.json'
 SMALL = BackboneConfig(dim=96, layers=4, heads=3)
@@ -48,16 +50,16 @@ def place(run: Path, name: str) -> Path:
 
 def train(run: Path, steps: int, beats: int, seed: int = 0):
     "Every design for `steps` steps."
-    stages = load()
+    stages = load_weights()
     pool = Pool.build(run/'designs_pool', beats, seed)
     kept = Features.build(run/'designs_features', pool, stages.pcdm, stages.codec, beats, seed)
     batches = partial(feature_batch, kept, 4, 16, seed)
     for name, (config, share) in DESIGNS.items():
-        folder, model, first = place(run, name), fresh(partial(LVDM, config), seed), round(share*steps)
+        folder, model, first = place(run, name), untrained(partial(LVDM, config), seed), round(share*steps)
         if (folder/'weights').exists(): continue
         go = partial(fit, lr=1.3e-3, seed=seed, ema=.99, resume=True, precision=fast_precision(), save_every=100)
         if first:
-            backbone = go(fresh(partial(Backbone, SMALL), seed), batches, first, folder/'stage0')
+            backbone = go(untrained(partial(Backbone, SMALL), seed), batches, first, folder/'stage0')
             model.backbone.load_state_dict(backbone.state_dict(), strict=False)
         go(model, (lambda step: with_motion(batches(step), stages.motion)) if config.prompt else batches, steps-first, folder/'stage3')
         model.save(folder/'weights', dict(design=name, steps=steps, stage0=first, seed=seed, data=pool.info, commit=commit()))
@@ -69,7 +71,7 @@ def one_beat(i: int, run: Path, name: str, referee: str) -> tuple[dict, np.ndarr
     stages, judge = equipment(referee)
     beat, lvdm = phantom(seeded(HELD_OUT, 20, i)), LVDM.from_folder(place(run, name)/'weights')
     task = Task(beat, int(torch.randint(len(beat), (), generator=seeded(HELD_OUT, 21, i))), i)
-    video = (full(replace(stages, lvdm=lvdm)) if lvdm.config.prompt else Painter(stages, lvdm))(task)
+    video = (full_model_beat(replace(stages, lvdm=lvdm)) if lvdm.config.prompt else FromNoise(stages, lvdm))(task)
     return score(video, beat, judge, task.frame), features(judge, video)
 
 
@@ -79,7 +81,7 @@ def scored(run: Path, referee: str, n: int) -> dict:
     seen, rows = main_axes(real), []
     for name in (n for n in DESIGNS if (place(run, n)/'weights').exists()):
         found, said = zip(*Parallel(2)(delayed(one_beat)(i, run, name, referee) for i in range(n)))
-        numbers = summary(list(found), seeded(HELD_OUT, 22))
+        numbers = summarise(list(found), seeded(HELD_OUT, 22))
         log = read_log(place(run, name)/'stage3')
         rows.append(dict(design=name, seconds=sum(read_log(p.parent)['seconds'][-1] for p in place(run, name).glob('*/log.jsonl')), loss=log['loss'][-1],
                          frechet=frechet(seen(said), seen(real)), **{k: numbers[k]['median' if 'correlation' in k else 'mean'] for k in ROWS}))

@@ -24,12 +24,15 @@ import torch
 from measure import misread
 from torch import Tensor
 
-from echovdiff.data import Chance, Pool, batch, read_loop, seeded
-from echovdiff.pcdm import PCDM, PCDMConfig, clip_batch, mask_losses, read
-from echovdiff.phantom import phantom
-from echovdiff.phase import phase_grid
-from echovdiff.stages import calibrated, fresh
-from echovdiff.train import fast_precision, fit, write_json
+from echovdiff.core.files import write_json
+from echovdiff.core.random import BatchRandom, seeded
+from echovdiff.phase.axis import phase_grid
+from echovdiff.phantom.render import phantom
+from echovdiff.data.pool import Pool, read_loop
+from echovdiff.data.augment import batch
+from echovdiff.models.pcdm import PCDM, PCDMConfig, clip_batch, mask_losses, read
+from echovdiff.training.trainer import fast_precision, fit
+from echovdiff.training.pipeline import calibrated, untrained
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/labels.json'
 SHARES, SEEDS = (.01, .03, .1, 1.), (0, 1, 2)
@@ -49,7 +52,7 @@ class Some:
 
 class Both(PCDM):
     "PCDM on clips with labels and, where the batch has any, on clips without."
-    def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
         told = super().loss({k: v for k, v in batch.items() if not k.startswith('un_')})
         if 'un_reps' not in batch: return told
         untold = super().loss({k[3:]: v for k, v in batch.items() if k.startswith('un_')})
@@ -58,7 +61,7 @@ class Both(PCDM):
 
 class Through(PCDM):
     "PCDM on whole clips, where the area of the self-consistency losses teaches the mask as well."
-    def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
         out = self(batch['video'])
         losses = dict(**mask_losses(out['logits'], batch['mask']), **self.clip_losses(out['posterior'], out['area'], batch['theta']))
         return dict(loss=sum(losses.values()), **losses)
@@ -106,14 +109,14 @@ def seeing(pool: Pool, share: float, seed: int, steps: int, folder: Path) -> tup
     "An encoder that saw the stills of a share of the hearts; how many; clips of them, and of others without labels."
     order = torch.randperm(len(pool), generator=seeded(seed, 11)).tolist()
     labelled = Some(pool, order[:max(1, round(share*len(pool)))])
-    encoder = fit(fresh(partial(PCDM, PCDMConfig()), seed), partial(batch, labelled, 48, 1, seed), steps, folder/'stills', 1.2e-3, seed, ema=.99, precision=fast_precision())
+    encoder = fit(untrained(partial(PCDM, PCDMConfig()), seed), partial(batch, labelled, 48, 1, seed), steps, folder/'stills', 1.2e-3, seed, ema=.99, precision=fast_precision())
     calibrated(encoder, labelled)
     return encoder, len(labelled), told(encoder, Some(pool, labelled.index[:192])), told(encoder, Some(pool, order[-256:]))
 
 
 def comparing(encoder: PCDM, config: PCDMConfig, labelled: dict, others: dict | None, seed: int, steps: int, folder: Path) -> PCDM:
     "The same encoder, whose frames learn to compare notes."
-    model = fresh(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
+    model = untrained(partial(Both, config), seed); model.load_state_dict(encoder.state_dict())
     return fit(model.focus(clips=True), partial(clips, labelled, others, seed), steps, folder/'clips', 1e-3, seed, ema=.99, precision=fast_precision())
 
 

@@ -17,13 +17,16 @@ import torch
 from equipment import equipment
 from joblib import Parallel, delayed
 
-from echovdiff.beat import Beat
-from echovdiff.data import Pool, seeded
-from echovdiff.evaluate import HELD_OUT, machine
-from echovdiff.generate import generate, read_prompt
-from echovdiff.memory import Verdict, audit, closest_pairs, film, gist, loops, rms, traits
-from echovdiff.phase import phase_grid, unwarp
-from echovdiff.train import write_json
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.phase.axis import phase_grid, unwarp
+from echovdiff.phase.beat import Beat
+from echovdiff.data.pool import Pool
+from echovdiff.generate.generate import generate, read_prompt
+from echovdiff.evaluate.protocol import HELD_OUT, machine_facts
+from echovdiff.evaluate.memorization import (
+    MemorizationVerdict, audit, closest_pairs, gist, loops, rms, set_beat, traits,
+)
 
 NBS = Path(__file__).parents[1] / 'nbs'
 
@@ -37,7 +40,7 @@ class Some:
 
 def drawn(source: Pool, i: int) -> Beat:
     "A beat from one frame of beat `i`, at any phase."
-    video, alpha, rate = film(source, i), float(source.alpha[i]), float(source.heart_rate[i])
+    video, alpha, rate = set_beat(source, i), float(source.alpha[i]), float(source.heart_rate[i])
     at = int(torch.randint(len(video), (), generator=seeded(i, 59)))
     stages, _ = equipment(None)
     prompt = read_prompt(stages, video[at:at+1], alpha=alpha, heart_rate=rate, theta=float(phase_grid(len(video))[at]))
@@ -62,7 +65,7 @@ def interval(measure, *samples: np.ndarray, times: int = 1000) -> list[float]:
     return [float(measure(*samples)), *np.quantile(again, (.025, .975)).tolist()]
 
 
-def told(verdict: Verdict, half: int) -> dict:
+def told(verdict: MemorizationVerdict, half: int) -> dict:
     "What the search among all training beats found."
     row = lambda part: dict(median=verdict.distance[part].median().item(), flagged=int(verdict.flagged[part].sum()), nearest=verdict.index[part].tolist(), distance=verdict.distance[part].tolist())
     return dict(threshold=verdict.threshold, real_median=verdict.real.median().item(), real=verdict.real.tolist(), learnt=row(slice(half)), unknown=row(slice(half, None)))
@@ -84,7 +87,7 @@ def main():
     found = audit(made, train, Some(held, half, args.held), spaces, own=[*range(half)] + [-1]*half)
     own = {name: (to_own(made[:half], train, describe), to_own(made[half:], held, describe)) for name, describe in spaces.items()}
     closest_pairs(found['pixels'], made, train).savefig(NBS/'images/memory.png', dpi=60)
-    write_json(NBS/'measured/memory.json', dict(weights=stages.name, machine=machine(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
+    write_json(NBS/'measured/memory.json', dict(weights=stages.name, machine=machine_facts(), training=data, drawn=args.drawn, held=args.held, spaces={name: dict(
         told(found[name], half), own=dict(learnt=own[name][0].tolist(), unknown=own[name][1].tolist(), learnt_nearer=interval(nearer, *own[name]))) for name in spaces}))
 
 

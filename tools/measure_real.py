@@ -30,24 +30,27 @@ import torch
 from measure import real, simulated
 from torch import Tensor
 
-from echovdiff import pretrained
-from echovdiff.measurements import QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels
-from echovdiff.cycles import find_cycles
-from echovdiff.data import seeded
-from echovdiff.generate import fan, generate, read_prompt
-from echovdiff.pcdm import PCDM, PCDMSegmenter
-from echovdiff.perceptual import Lpips, lpips, psnr, ssim, tlpips, tssim
-from echovdiff.phase import phase_grid, unwarp, warp, wrap
-from echovdiff.pretrained import Stages, find, load
-from echovdiff.reality import read_stills, score_stills
-from echovdiff.sector import Clip
-from echovdiff.segment import clean
-from echovdiff.simulate import simulate
-from echovdiff.stages import commit
-from echovdiff.stills import Stills, open_stills, read_store
-from echovdiff.store import Store
-from echovdiff.train import shipped, write_json
-from echovdiff.video import read_clip, real_loop
+from echovdiff.training import pretrained
+from echovdiff.core.files import write_json
+from echovdiff.core.random import seeded
+from echovdiff.phase.axis import phase_grid, unwarp, warp, wrap
+from echovdiff.phantom.simulate import simulate
+from echovdiff.data.sector import Clip
+from echovdiff.data.video import read_clip, real_loop
+from echovdiff.data.store import Store
+from echovdiff.cycles.segmenter import clean
+from echovdiff.cycles.cycles import find_cycles
+from echovdiff.metrics.perceptual import Lpips, lpips, psnr, ssim, tlpips, tssim
+from echovdiff.models.stage import shipped
+from echovdiff.models.pcdm import PCDM, PCDMSegmenter
+from echovdiff.training.pipeline import commit
+from echovdiff.training.pretrained import Stages, find, load_weights
+from echovdiff.generate.generate import generate, read_prompt, sector_mask
+from echovdiff.evaluate.labelled_stills import LabelledStills, open_labelled_stills, read_store
+from echovdiff.evaluate.reality import read_alone, score_stills
+from echovdiff.evaluate.measurements import (
+    QUANTILES, anatomy, as_table, is_plausible, plausible_frames, to_labels,
+)
 
 OUT = Path(__file__).parents[1]/'nbs/measured/real.json'
 DRAWN = 128  # frames of a drawn beat, so that one lies near the phase of every real frame
@@ -79,7 +82,7 @@ class Kit:
     def stages(self) -> Stages:
         "The stages that draw."
         alone = self.weights is not None and (find(self.weights)/'weights.safetensors').exists()
-        return load(None if alone else self.weights)
+        return load_weights(None if alone else self.weights)
 
     @property
     def name(self) -> str:
@@ -97,16 +100,16 @@ def heart_stills(number: int, seed: int) -> list[tuple]:
             for frame, one, is_ed in zip(frames, labels, (True, False))]
 
 
-def phantom_stills(n: int, seed: int) -> Stills:
+def phantom_stills(n: int, seed: int) -> LabelledStills:
     "The simulated hearts that anatomy is compared with."
     rows = [row for i in range(n) for row in heart_stills(i, seed)]
-    return Stills(*map(np.array, zip(*rows)))
+    return LabelledStills(*map(np.array, zip(*rows)))
 
 
 def measure_anatomy(args, kit: Kit) -> dict:
     "Phantoms, and the labelled hearts where there are any."
     found = dict(phantoms=anatomy(phantom_stills(args.phantoms, SEED)))
-    real = open_stills(args.camus) if args.camus else None
+    real = open_labelled_stills(args.camus) if args.camus else None
     if real: found['real'] = anatomy(real)
     print(as_table(**found))
     if real: found['experts_plausible'] = float(np.mean([is_plausible(labels == 1) for labels in real.labels]))
@@ -115,9 +118,9 @@ def measure_anatomy(args, kit: Kit) -> dict:
 
 def measure_stills(args, kit: Kit) -> dict:
     "Stills with experts' labels."
-    stills = open_stills(args.camus)
+    stills = open_labelled_stills(args.camus)
     reader, start = kit.reader, time.process_time()
-    reading = read_stills(reader, stills.frames)
+    reading = read_alone(reader, stills.frames)
     rate = len(stills)/(time.process_time()-start)
     return dict(looks=args.looks, **score_stills(stills, reading), seeds=[0], stills_per_second=round(rate, 1))
 
@@ -126,7 +129,7 @@ def measure_store(args, kit: Kit) -> dict:
     "ED and ES of the beats of a store, against the masks that it holds."
     stills = read_store(args.store)
     by = Store(args.store).about.get('segmenter', 'not noted')
-    return dict(masks_by=by, **score_stills(stills, read_stills(kit.reader, stills.frames)), seeds=[0])
+    return dict(masks_by=by, **score_stills(stills, read_alone(kit.reader, stills.frames)), seeds=[0])
 
 
 def beats_of(clip: Clip, args, kit: Kit) -> list[tuple[int, int, int]]:
@@ -216,7 +219,7 @@ def measure_hazy(args, kit: Kit) -> dict:
     "A hazy loop: in how many frames is the mask a ventricle's, and what comes of asking for EF 60 %?"
     clip = read_clip(args.hazy)
     masks = (PCDMSegmenter(kit.reader)(clip.video) >= .5).numpy()
-    sector = fan(clip.video.amax(0)).bool().numpy()
+    sector = sector_mask(clip.video.amax(0)).bool().numpy()
     prompt = read_prompt(kit.stages, clip.video, 0, clip.fps)
     drawn = generate(kit.stages, prompt, ef=.6, seed=args.seed)
     shape = float(np.mean([is_plausible(mask, sector) for mask in masks]))

@@ -14,10 +14,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from echovdiff.data import Chance, seeded
-from echovdiff.lvdm import LVDM
-from echovdiff.phase import phase_grid
-from echovdiff.train import fast_precision, write_json
+from echovdiff.core.files import write_json
+from echovdiff.core.random import BatchRandom, seeded
+from echovdiff.phase.axis import phase_grid
+from echovdiff.models.lvdm import LVDM
+from echovdiff.training.trainer import fast_precision
 
 OUT = Path(__file__).parents[1] / 'nbs/measured/speed.json'
 KINDS = {'matrix products': ('mm', 'linear', 'matmul', 'einsum', 'mkldnn'), 'norms': ('norm',), 'softmax': ('softmax',), 'copies and casts': ('copy', 'cat', 'clone', '_to', 'contiguous', 'split', 'fill', 'zero'),
@@ -44,7 +45,7 @@ def main():
 
     def step():
         optimizer.zero_grad()
-        with torch.autocast('cpu', dtype, enabled=dtype == torch.bfloat16): loss = model.loss(batch, Chance(seeded(2)))['loss']
+        with torch.autocast('cpu', dtype, enabled=dtype == torch.bfloat16): loss = model.loss(batch, BatchRandom(seeded(2)))['loss']
         loss.backward(); torch.nn.utils.clip_grad_norm_(model.parameters(), 1.); optimizer.step()
 
     with FlopCounterMode(display=False) as counter: step()

@@ -17,11 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echovdiff.data import Chance, Pool, augment, batch, read_loop, seeded, shadow
-from echovdiff.pcdm import PCDM, clip_batch, frame_losses, read
-from echovdiff.phase import phase_grid
-from echovdiff.stages import commit
-from echovdiff.train import Stage, fit, shipped
+from echovdiff.core.random import BatchRandom, seeded
+from echovdiff.phase.axis import phase_grid
+from echovdiff.data.pool import Pool, read_loop
+from echovdiff.data.augment import augment, batch, shadow
+from echovdiff.models.stage import Stage, shipped
+from echovdiff.models.pcdm import PCDM, clip_batch, frame_losses, read
+from echovdiff.training.trainer import fit
+from echovdiff.training.pipeline import commit
 
 WEIGHT = 4.  # of the distance to the old representation
 CLIPS = dict(beats=480, steps=500, clips=32, rate=3e-4)  # of the second part
@@ -35,7 +38,7 @@ class Refined(Stage):
         self.pcdm, self.old = pcdm.focus(clips=False), PCDM(pcdm.config).requires_grad_(False)
         self.old.load_state_dict(pcdm.state_dict())
 
-    def loss(self, batch: dict[str, Tensor], chance: Chance | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
         "The losses of stage 1, and how far the representation of the shadowed frame lies from that of the clear one."
         pcdm, video = self.pcdm, batch['video']
         with torch.no_grad(): clear = self.old.represent(batch['clear'])

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echovdiff.data import seeded, shadow
-from echovdiff.frames import shape_numbers
-from echovdiff.pcdm import PCDM, clip_batch, read
-from echovdiff.simulate import Pool, moved, still_batch
-from echovdiff.stages import commit, fresh
-from echovdiff.train import fit, learnt, shipped
+from echovdiff.core.random import seeded
+from echovdiff.data.augment import shadow
+from echovdiff.data.still_pool import StillPool, place_and_bend, still_batch
+from echovdiff.models.stage import shipped
+from echovdiff.models.frames import shape_numbers
+from echovdiff.models.pcdm import PCDM, clip_batch, read
+from echovdiff.training.trainer import fit, training_seconds
+from echovdiff.training.pipeline import commit, untrained
 
 STRUCTURES = 'lv', 'myocardium', 'la'
 PARTS = 'stills', 'shape', 'clips'
@@ -33,13 +35,13 @@ def begin(start: Path) -> tuple[PCDM, list[dict]]:
     "Stage 1 with three masks, and what it has learnt so far; of older weights it takes over what fits."
     old, about = PCDM.from_folder(start), json.loads((start/'config.json').read_text())['provenance']
     if old.config.structures == STRUCTURES: return old, about['parts']
-    new = fresh(lambda: PCDM(replace(old.config, structures=STRUCTURES)), 0)
+    new = untrained(lambda: PCDM(replace(old.config, structures=STRUCTURES)), 0)
     own = new.state_dict()
     new.load_state_dict(own | {k: v for k, v in old.state_dict().items() if own[k].shape == v.shape})
     return new, [dict(part='pcdm', **about)]
 
 
-def learn_stills(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
+def learn_stills(pcdm: PCDM, pool: StillPool, args: argparse.Namespace) -> PCDM:
     "Masks, and whatever else one frame can be taught."
     batches = partial(still_batch, pool, args.size, args.seed)
     return fit(pcdm.focus(clips=False), batches, args.steps, args.out/'stills', args.rate, args.seed,
@@ -47,7 +49,7 @@ def learn_stills(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
 
 
 @torch.no_grad()
-def seen_stills(pcdm: PCDM, pool: Pool, n: int, seed: int) -> tuple[Tensor, Tensor]:
+def seen_stills(pcdm: PCDM, pool: StillPool, n: int, seed: int) -> tuple[Tensor, Tensor]:
     "Shape and true phase of `n` augmented stills: (n 10), (n)."
     numbers, theta = [], []
     for step in range(n//64):
@@ -58,7 +60,7 @@ def seen_stills(pcdm: PCDM, pool: Pool, n: int, seed: int) -> tuple[Tensor, Tens
     return torch.cat(numbers), torch.cat(theta)
 
 
-def learn_shape(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
+def learn_shape(pcdm: PCDM, pool: StillPool, args: argparse.Namespace) -> PCDM:
     "The phase of a lone frame."
     numbers, theta = seen_stills(pcdm, pool, args.shapes, args.seed)
     pcdm.shape.mean.copy_(numbers.mean(0))
@@ -72,13 +74,13 @@ def learn_shape(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
     return fit(pcdm, batches, args.shape_steps, args.out/'shape', 1e-3, args.seed, ema=.99, resume=True)
 
 
-def seen_beats(pcdm: PCDM, pool: Pool, seed: int) -> dict[str, np.ndarray]:
+def seen_beats(pcdm: PCDM, pool: StillPool, seed: int) -> dict[str, np.ndarray]:
     "What the encoder says of whole beats, each placed, lit and shadowed in its own way: what `clip_batch` reads."
     reps, area = [], []
     for i in range(len(pool)):
         g, video = seeded(seed, 3, i), torch.from_numpy(pool.video[i].copy()).float()/255
         gain, gamma = torch.rand(2, generator=g)
-        video = moved(video[None], g)[0][:, None]          # the frames of a beat go the same way
+        video = place_and_bend(video[None], g)[0][:, None]          # the frames of a beat go the same way
         video = (video*(.75+.6*gain)).clamp(1e-4, 1)**(.6+.9*gamma)
         seen = read(pcdm, shadow(video[None], .3, g)[0])
         reps.append(seen['reps'].numpy())
@@ -86,7 +88,7 @@ def seen_beats(pcdm: PCDM, pool: Pool, seed: int) -> dict[str, np.ndarray]:
     return dict(reps=np.stack(reps), area=np.stack(area), theta=pool.theta[:], alpha=pool.truth[:, 0])
 
 
-def learn_clips(pcdm: PCDM, pool: Pool, args: argparse.Namespace) -> PCDM:
+def learn_clips(pcdm: PCDM, pool: StillPool, args: argparse.Namespace) -> PCDM:
     "The heads that compare frames."
     beats = seen_beats(pcdm, pool, args.seed)
     raw = torch.from_numpy(beats['reps']).flatten(0, 1)
@@ -115,13 +117,13 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     pcdm, parts = begin(args.begin)
-    stills = Pool(args.stills) if args.stills else Pool.build(args.out/'stills_pool', args.hearts[0], args.seed, 8, scattered=True)
+    stills = StillPool(args.stills) if args.stills else StillPool.build(args.out/'stills_pool', args.hearts[0], args.seed, 8, scattered=True)
     learn = dict(stills=(learn_stills, stills), shape=(learn_shape, stills), clips=(learn_clips, None))
     for part in PARTS if args.part == 'all' else [args.part]:
         how, pool = learn[part]
-        if pool is None: pool = Pool(args.beats) if args.beats else Pool.build(args.out/'beats_pool', args.hearts[1], args.seed+1)
+        if pool is None: pool = StillPool(args.beats) if args.beats else StillPool.build(args.out/'beats_pool', args.hearts[1], args.seed+1)
         pcdm = how(pcdm, pool, args)
-        parts.append(dict(part=part, seconds=round(learnt(args.out/part)), data=pool.info, seed=args.seed, commit=commit()))
+        parts.append(dict(part=part, seconds=round(training_seconds(args.out/part)), data=pool.info, seed=args.seed, commit=commit()))
         steps = dict(stills=args.steps, shape=args.shape_steps, clips=args.clip_steps)[part]
         parts[-1] |= dict(steps=steps) | (dict(stills=args.size, rate=args.rate) if part == 'stills' else {})
         pcdm.save(args.out/'reader', dict(parts=parts), half=True)
