@@ -34,166 +34,241 @@ from .phase_dial import open_clip
 from .loop_viewer import Reel
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #d52faff6
-def made_loop()->Clip:
+def made_loop() -> Clip:
     "Three seconds of a made heart."
-    return as_clip(cine(seeded(75), seconds=3., fps=30.).video[:, 0].numpy(), 30.)
+    return as_clip(cine(seeded(75), seconds=3.0, fps=30.0).video[:, 0].numpy(), 30.0)
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #d52faf01
 def uploaded(
-    content:bytes, # of a film, as for `decode`
-)->Clip:
+    content: bytes,  # of a film, as for `decode`
+) -> Clip:
     "A film that came without a name. InputError in one sentence for what is none."
     clip = open_clip('file', content=content)
-    if not 5 <= len(clip.video) <= Recipe().longest: raise InputError(f"expected a loop of 5 to {Recipe().longest} frames, got {len(clip.video)}; a still has no beat, and a long film can be cut")
+    if not 5 <= len(clip.video) <= Recipe().longest:
+        raise InputError(
+            f"expected a loop of 5 to {Recipe().longest} frames, got {len(clip.video)}; a still has"
+            " no beat, and a long film can be cut"
+        )
     return clip
 
-LOOPS = {CREDIT: partial(real_loop, whole=True), 'made heart (phantom)': made_loop} # name -> the function that reads it
+LOOPS = {
+    CREDIT: partial(real_loop, whole=True),
+    'made heart (phantom)': made_loop,
+}  # name -> the function that reads it
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #047e6ba7
 def masks_of(
-    clip:Clip,
-    clicks:dict[int, list[Click]]={}, # frame -> clicks in it
-)->Tensor: # (t h w) LV probability in [0,1]
+    clip: Clip,
+    clicks: dict[int, list[Click]] = {},  # frame -> clicks in it
+) -> Tensor:  # (t h w) LV probability in [0,1]
     "What follows from your clicks; without any, stage 1's masks."
-    if clicks: return ClickTracker(clicks)(clip.video)
+    if clicks:
+        return ClickTracker(clicks)(clip.video)
     return at_rate(segmenter_of('pcdm'), Recipe().rate)(None, clip).float().cpu()
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #f81f2aa7
 def found_landmarks(
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-)->list[int]: # frames of ED, ES, ED, ... ES, ED; nothing where there is no beat
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+) -> list[int]:  # frames of ED, ES, ED, ... ES, ED; nothing where there is no beat
     "Where the machine would cut."
     return sorted(sum(extremes(mend(area, fps), fps), []))
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #f81f2a01
 def cycles_at(
-    marks:list[int], # frames of ED, ES, ED, ... ES, ED
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-)->list[Cycle]: # each with the reason why the machine would reject it, or None
+    marks: list[int],  # frames of ED, ES, ED, ... ES, ED
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+) -> list[Cycle]:  # each with the reason why the machine would reject it, or None
     "The beats between marks. InputError for marks that do not rise."
-    if any(b <= a for a, b in zip(marks, marks[1:])): raise InputError(f"expected marks that rise from frame to frame, got {marks}; ED and ES come by turns")
+    if any(b <= a for a, b in zip(marks, marks[1:])):
+        raise InputError(
+            f"expected marks that rise from frame to frame, got {marks}; ED and ES come by turns"
+        )
     return cycles_between(mend(area, fps), fps, marks[::2], marks[1::2])
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #26fac67b
 def kept_after(
-    kept:list[bool], # which beats were accepted
-    before:list[Cycle], # what the machine thought of them
-    after:list[Cycle], # what it thinks now
-)->list[bool]:
-    "Which beats are accepted after marks were moved; other beats than before, as the machine proposes."
+    kept: list[bool],  # which beats were accepted
+    before: list[Cycle],  # what the machine thought of them
+    after: list[Cycle],  # what it thinks now
+) -> list[bool]:
+    """Which beats are accepted after marks were moved; other beats than before, as the machine
+    proposes."""
     new = [c.reason is None for c in after]
-    if len(before) != len(after): return new
+    if len(before) != len(after):
+        return new
     return [k if (was.reason is None) == n else n for k, was, n in zip(kept, before, new)]
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #26fac601
 def beat_sentence(
-    cycle:Cycle,
-    mask:Tensor, # (t h w) of the film
-    fps:float, # frames per second
-)->str:
+    cycle: Cycle,
+    mask: Tensor,  # (t h w) of the film
+    fps: float,  # frames per second
+) -> str:
     "A beat in words and numbers."
     ef = ef_area_length(*clean(mask[[cycle.ed, cycle.es]])).item()
-    return f'{cycle.ed / fps:.2f} to {cycle.ed2 / fps:.2f} s · α {cycle.alpha:.2f} · {cycle.heart_rate:.0f} beats/min · EF {ef:.0%}'
+    return (
+        f'{cycle.ed / fps:.2f} to {cycle.ed2 / fps:.2f} s · α {cycle.alpha:.2f} ·'
+        f' {cycle.heart_rate:.0f} beats/min · EF {ef:.0%}'
+    )
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #d83c9289
 def save_beats(
-    folder:str|Path, # of the store; new, or begun by this function
-    clip:Clip,
-    mask:Tensor, # (t h w) LV probability of its frames
-    cycles:list[Cycle], # its beats
-    kept:list[bool], # which of them are accepted
-    recipe:Recipe=Recipe(), # how long a beat is, and how resampled
-)->Store:
-    "Write the accepted beats of a film, in the place of what was saved of it before. InputError where none is, or the folder holds something else."
-    if not any(kept): raise InputError("expected a beat to save, but none is accepted; accept one first")
-    store, note = Path(folder), dict(kit=version('echovdiff'), format='cutter', segmenter='by hand', frames=recipe.frames, uniform=recipe.uniform)
-    said = [replace(c, reason=None if k else c.reason or 'rejected by hand') for c, k in zip(cycles, kept)]
-    found = extract_beats(Recording(Path(), None, clip.source, split_of(clip.source)), clip, mask, recipe, said)
+    folder: str | Path,  # of the store; new, or begun by this function
+    clip: Clip,
+    mask: Tensor,  # (t h w) LV probability of its frames
+    cycles: list[Cycle],  # its beats
+    kept: list[bool],  # which of them are accepted
+    recipe: Recipe = Recipe(),  # how long a beat is, and how resampled
+) -> Store:
+    """Write the accepted beats of a film, in the place of what was saved of it before. InputError
+    where none is, or the folder holds something else."""
+    if not any(kept):
+        raise InputError("expected a beat to save, but none is accepted; accept one first")
+    store, note = Path(folder), dict(
+        kit=version('echovdiff'),
+        format='cutter',
+        segmenter='by hand',
+        frames=recipe.frames,
+        uniform=recipe.uniform,
+    )
+    said = [
+        replace(c, reason=None if k else c.reason or 'rejected by hand')
+        for c, k in zip(cycles, kept)
+    ]
+    found = extract_beats(
+        Recording(Path(), None, clip.source, split_of(clip.source)), clip, mask, recipe, said
+    )
     begin_store(store, note)
-    there = [next(read_table(part/'films.csv'))['source'] for part in sorted((store/'parts').glob('*/[0-9]*'))]
+    there = [
+        next(read_table(part / 'films.csv'))['source']
+        for part in sorted((store / 'parts').glob('*/[0-9]*'))
+    ]
     films = list(dict.fromkeys([*there, clip.source]))
     number = films.index(clip.source)
     shutil.rmtree(part_folder(store, number), ignore_errors=True)
-    write_part(store, number, [*map(pack, found.beats)], dict(films=[found.film], beats=found.rows, rejected=found.rejected))
+    write_part(
+        store,
+        number,
+        [*map(pack, found.beats)],
+        dict(films=[found.film], beats=found.rows, rejected=found.rejected),
+    )
     return finish(store, len(films), note | dict(films=len(films), patients=len(films)))
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #deec6dc7
 class Cutter(VBox):
     "Choose a loop, click in the ventricle, move the marks, accept or reject each beat, save."
-    def __init__(self,
-        folder:str|Path='beats', # where the store shall be
-        loop:str=CREDIT, # one of `LOOPS`, to begin with
+
+    def __init__(
+        self,
+        folder: str | Path = 'beats',  # where the store shall be
+        loop: str = CREDIT,  # one of `LOOPS`, to begin with
     ):
         wide = dict(layout=Layout(width='auto'), style=dict(description_width='auto'))
         self.reel, self.says = Reel(), HTML()
-        self.loop, self.upload = Dropdown(options=[*LOOPS], value=loop, description='loop', **wide), FileUpload(description='or a film of yours', **wide)
-        self.forget, self.save = Button(description='forget my clicks', **wide), Button(description='Save the accepted beats', button_style='primary', **wide)
+        self.loop, self.upload = Dropdown(
+            options=[*LOOPS], value=loop, description='loop', **wide
+        ), FileUpload(description='or a film of yours', **wide)
+        self.forget, self.save = Button(description='forget my clicks', **wide), Button(
+            description='Save the accepted beats', button_style='primary', **wide
+        )
         self.folder = Text(str(folder), description='in the folder', continuous_update=True, **wide)
         row = lambda *widgets: HBox(widgets, layout=Layout(flex_flow='row wrap'))
-        super().__init__([row(self.loop, self.upload, self.forget), self.reel, row(self.save, self.folder), self.says])
+        super().__init__([
+            row(self.loop, self.upload, self.forget),
+            self.reel,
+            row(self.save, self.folder),
+            self.says,
+        ])
         self.loop.observe(lambda change: change.new and self.tell(self.choose, change.new), 'value')
-        self.upload.observe(lambda change: change.new and self.tell(self.receive, change.new), 'value')
+        self.upload.observe(
+            lambda change: change.new and self.tell(self.receive, change.new), 'value'
+        )
         self.reel.observe(lambda change: self.tell(self.judge), 'marks')
         self.reel.on_msg(lambda _, said, files: self.tell(self.click, **said))
         self.forget.on_click(lambda _: self.tell(self.follow, {}))
         self.save.on_click(lambda _: self.tell(self.write))
         self.tell(self.choose, loop)
 
-    def tell(self, act, *args, **named)->None:
+    def tell(self, act, *args, **named) -> None:
         "Do something, and say what came of it, or what is wrong."
-        try: self.says.value = act(*args, **named) or ''
-        except (ValueError, OSError) as error: self.says.value = f'<span role="alert">{escape(str(error))}</span>'
+        try:
+            self.says.value = act(*args, **named) or ''
+        except (ValueError, OSError) as error:
+            self.says.value = f'<span role="alert">{escape(str(error))}</span>'
 
-    def choose(self, name:str)->str|None:
+    def choose(self, name: str) -> str | None:
         "Open one of `LOOPS`."
         return self.load(LOOPS[name](), name)
 
-    def load(self, clip:Clip, name:str)->str|None:
+    def load(self, clip: Clip, name: str) -> str | None:
         "Show another film, with stage 1's masks."
         mask = masks_of(clip)
         self.clip = clip
         with self.reel.hold_sync():
-            self.reel.show(clip, mask, f'{name} · {clip.fps:.0f} frames/s' + ('' if clip.fps_known else ', assumed: the film does not say'))
+            self.reel.show(
+                clip,
+                mask,
+                f'{name} · {clip.fps:.0f} frames/s'
+                + ('' if clip.fps_known else ', assumed: the film does not say'),
+            )
             said = self.show(mask, {})
             self.reel.frame = next(iter(self.reel.marks), 0)
         return said
 
-    def receive(self, files:tuple)->str|None:
+    def receive(self, files: tuple) -> str | None:
         "Open an uploaded file, and forget its name."
         content, self.upload.value = bytes(files[0].content), ()
         clip = uploaded(content)
         self.loop.value = None
         return self.load(clip, f'film {clip.source}')
 
-    def follow(self, clicks:dict[int, list[Click]])->str|None:
+    def follow(self, clicks: dict[int, list[Click]]) -> str | None:
         "Masks from clicks, frame -> clicks in it; without any, stage 1's."
         self.says.value = 'one moment …'
         return self.show(masks_of(self.clip, clicks), clicks)
 
-    def show(self, mask:Tensor, clicks:dict[int, list[Click]])->str|None:
+    def show(self, mask: Tensor, clicks: dict[int, list[Click]]) -> str | None:
         "Show masks, and what the machine makes of them."
         self.mask, self.clicks, self.area, self.cycles = mask, clicks, mask.sum((1, 2)), []
         with self.reel.hold_sync():
             self.reel.outline(mask)
-            self.reel.clicks = [(frame, *click) for frame, there in clicks.items() for click in there]
+            self.reel.clicks = [
+                (frame, *click) for frame, there in clicks.items() for click in there
+            ]
             self.reel.marks = found_landmarks(self.area, self.clip.fps)
             self.judge()
-        if not self.reel.marks: return 'No beat is seen: the area curve has no valley. Click in the ventricle in an end-diastolic frame, or choose a longer film.'
+        if not self.reel.marks:
+            return (
+                'No beat is seen: the area curve has no valley. Click in the ventricle in an'
+                ' end-diastolic frame, or choose a longer film.'
+            )
 
-    def click(self, frame:int, x:float, y:float, inside:bool)->str|None:
+    def click(self, frame: int, x: float, y: float, inside: bool) -> str | None:
         "One more click: the masks follow."
-        return self.follow({**self.clicks, frame: [*self.clicks.get(frame, []), Click(x, y, inside)]})
+        return self.follow(
+            {**self.clicks, frame: [*self.clicks.get(frame, []), Click(x, y, inside)]}
+        )
 
-    def judge(self)->None:
+    def judge(self) -> None:
         "Beats and verdicts, from the marks."
         before, self.cycles = self.cycles, cycles_at(self.reel.marks, self.area, self.clip.fps)
         with self.reel.hold_sync():
             self.reel.kept = kept_after(self.reel.kept, before, self.cycles)
-            self.reel.beats = [(beat_sentence(c, self.mask, self.clip.fps), c.reason and f'not believed: {c.reason}' or '') for c in self.cycles]
+            self.reel.beats = [
+                (
+                    beat_sentence(c, self.mask, self.clip.fps),
+                    c.reason and f'not believed: {c.reason}' or '',
+                )
+                for c in self.cycles
+            ]
 
-    def write(self)->str:
+    def write(self) -> str:
         "Save the accepted beats."
         store = save_beats(self.folder.value, self.clip, self.mask, self.cycles, self.reel.kept)
-        return f"Saved {some(sum(self.reel.kept), 'beat')} of this film. <code>Store('{escape(self.folder.value)}')</code> opens {some(len(store), 'beat')} in all."
+        return (
+            f"Saved {some(sum(self.reel.kept), 'beat')} of this film."
+            f" <code>Store('{escape(self.folder.value)}')</code> opens {some(len(store), 'beat')}"
+            " in all."
+        )

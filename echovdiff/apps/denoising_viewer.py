@@ -24,7 +24,13 @@ from ..models.pcdm import PCDM
 from ..models.motion import deform
 from ..training.pretrained import Stages
 from echovdiff.generate.generate import (
-    DRAWN, MotionPlan, Prompt, TEMPERATURE, base_latent, compose, generate,
+    DRAWN,
+    MotionPlan,
+    Prompt,
+    TEMPERATURE,
+    base_latent,
+    compose,
+    generate,
 )
 from .flipbook import FlipBook, sprite
 from .generator_app import Runner
@@ -32,104 +38,157 @@ from .generator_app import Runner
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #d1242fcf
 @torch.no_grad()
 def heads(
-    pcdm:PCDM,
-    reps:Tensor, # (t d) standardised representations
-)->tuple[Tensor,Tensor]: # phase points (t 2), LV area as a share of the picture in % (t)
+    pcdm: PCDM,
+    reps: Tensor,  # (t d) standardised representations
+) -> tuple[Tensor, Tensor]:  # phase points (t 2), LV area as a share of the picture in % (t)
     "What stage 1 says of representations, without a picture."
     raw = pcdm.raw(reps[None])
-    return mean_point(pcdm.tell(raw))[0], pcdm.size(raw)[0,:,0]
+    return mean_point(pcdm.tell(raw))[0], pcdm.size(raw)[0, :, 0]
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #d1242f01
 def lag(
-    y:Tensor, # (... t 2) phase points of a beat at equal steps of phase, ED first
-)->Tensor: # (...) degrees
+    y: Tensor,  # (... t 2) phase points of a beat at equal steps of phase, ED first
+) -> Tensor:  # (...) degrees
     "Mean distance of the phases read from the phases wanted."
-    return wrap(angle(y)-phase_grid(y.shape[-2])).abs().mean(-1)*180/pi
+    return wrap(angle(y) - phase_grid(y.shape[-2])).abs().mean(-1) * 180 / pi
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #55807b8a
 @dataclass(frozen=True)
 class Guess:
-    "What a sampler takes the noise for at one of its steps, and what stage 1 reads off that. All at 16 equal steps of phase."
-    stage:str                # 'VRDM' or 'LVDM'
-    step:int                 # from 1
-    reps:Tensor              # (t d) representations: guessed in stage 2, read off the film in stage 3
-    y:Tensor                 # (t 2) phase points, read off them
-    beat:Beat                # the film; its area, px², is read off the representations
-    change:Tensor            # (t 1 h w) what stage 3 has added to the carried prompt
+    """What a sampler takes the noise for at one of its steps, and what stage 1 reads off that. All
+    at 16 equal steps of phase."""
+
+    stage: str  # 'VRDM' or 'LVDM'
+    step: int  # from 1
+    reps: Tensor  # (t d) representations: guessed in stage 2, read off the film in stage 3
+    y: Tensor  # (t 2) phase points, read off them
+    beat: Beat  # the film; its area, px², is read off the representations
+    change: Tensor  # (t 1 h w) what stage 3 has added to the carried prompt
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #55807b01
 def _guessed(
-    stages:Stages, prompt:Prompt, over:MotionPlan,
-    stage:str, step:int,
-    clean:Tensor, # (1 t ...) representations or latents
-)->Guess:
+    stages: Stages,
+    prompt: Prompt,
+    over: MotionPlan,
+    stage: str,
+    step: int,
+    clean: Tensor,  # (1 t ...) representations or latents
+) -> Guess:
     "Give a guess its meaning."
-    theta, few = phase_grid(DRAWN//2).to(clean), slice(None, None, 2)
-    over = replace(over, theta=theta[None], reps=over.reps[:,few], fields=over.fields[:,few], z=over.z[:,few])
+    theta, few = phase_grid(DRAWN // 2).to(clean), slice(None, None, 2)
+    over = replace(
+        over,
+        theta=theta[None],
+        reps=over.reps[:, few],
+        fields=over.fields[:, few],
+        z=over.z[:, few],
+    )
     film = carried = deform(prompt.frame[None], over.here, over.fields)[0].clamp(0, 1)
-    if stage == 'VRDM': reps = clean[0,few]
+    if stage == 'VRDM':
+        reps = clean[0, few]
     else:
-        film = compose(stages, prompt, over, clean[:,few], theta)
-        with torch.no_grad(): reps = stages.pcdm.represent(film[None])[0]
+        film = compose(stages, prompt, over, clean[:, few], theta)
+        with torch.no_grad():
+            reps = stages.pcdm.represent(film[None])[0]
     y, share = heads(stages.pcdm, reps)
-    beat = Beat(video=film, area=share/100*prompt.frame.numel(), tau=unwarp(theta, prompt.alpha), alpha=prompt.alpha, fps=len(film)*prompt.heart_rate/60, heart_rate=prompt.heart_rate)
-    return Guess(stage, step, reps, y, beat, film-carried)
+    beat = Beat(
+        video=film,
+        area=share / 100 * prompt.frame.numel(),
+        tau=unwarp(theta, prompt.alpha),
+        alpha=prompt.alpha,
+        fps=len(film) * prompt.heart_rate / 60,
+        heart_rate=prompt.heart_rate,
+    )
+    return Guess(stage, step, reps, y, beat, film - carried)
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #55807b02
 def unfold(
-    stages:Stages, prompt:Prompt,
-    guidance:float=1., # of the phase in both stages; 1: plain
-    steps:int=8, # of either stage
-    temperature:float=TEMPERATURE, # of stage 3
-    seed:int=0,
-    watch=None, # called with (stage, step, steps) after each step; what it raises ends the drawing
-)->list[Guess]: # of stage 2, then of stage 3
+    stages: Stages,
+    prompt: Prompt,
+    guidance: float = 1.0,  # of the phase in both stages; 1: plain
+    steps: int = 8,  # of either stage
+    temperature: float = TEMPERATURE,  # of stage 3
+    seed: int = 0,
+    watch=None,  # called with (stage, step, steps) after each step; what it raises ends the drawing
+) -> list[Guess]:  # of stage 2, then of stage 3
     "Generate a beat, and keep every guess on the way."
     guesses, over = [], None
+
     def hear(stage, step, of, clean):
         nonlocal over
-        if stage == 'VRDM': over = base_latent(stages, prompt, clean)
+        if stage == 'VRDM':
+            over = base_latent(stages, prompt, clean)
         guesses.append(_guessed(stages, prompt, over, stage, step, clean))
-        if watch: watch(stage, step, of)
-    generate(stages, prompt, frames=DRAWN//2, steps=steps, guidance=guidance, seed=seed, watch=hear, temperature=temperature)
+        if watch:
+            watch(stage, step, of)
+
+    generate(
+        stages,
+        prompt,
+        frames=DRAWN // 2,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        watch=hear,
+        temperature=temperature,
+    )
     return guesses
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #8ecf71ba
 def settling(
-    guesses:list[Guess],
-)->dict[str,list[float]]: # one number a step, as a share of the last guess
+    guesses: list[Guess],
+) -> dict[str, list[float]]:  # one number a step, as a share of the last guess
     "How far each guess is from the last of its stage."
     coarse = lambda change: F.avg_pool2d(change, 5, 1, 2)
+
     def away(stage, part):
         parts = [part(g) for g in guesses if g.stage == stage]
-        return [float((p-parts[-1]).norm()/parts[-1].norm()) for p in parts]
-    return dict(representations=away('VRDM', lambda g: g.reps), coarse=away('LVDM', lambda g: coarse(g.change)), fine=away('LVDM', lambda g: g.change-coarse(g.change)))
+        return [float((p - parts[-1]).norm() / parts[-1].norm()) for p in parts]
+
+    return dict(
+        representations=away('VRDM', lambda g: g.reps),
+        coarse=away('LVDM', lambda g: coarse(g.change)),
+        fine=away('LVDM', lambda g: g.change - coarse(g.change)),
+    )
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #41b9ece0
 def axes_of(
-    reps:Tensor, # (t d)
-)->tuple[Tensor,Tensor]: # mean (d), directions (d 2)
+    reps: Tensor,  # (t d)
+) -> tuple[Tensor, Tensor]:  # mean (d), directions (d 2)
     "The plane in which representations vary most: their first two principal axes."
     mean = reps.mean(0)
-    return mean, torch.linalg.svd(reps-mean, full_matrices=False).Vh[:2].T
+    return mean, torch.linalg.svd(reps - mean, full_matrices=False).Vh[:2].T
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #41b9ec01
 def _uri(
-    frames:Tensor, # (4 1 h w) in [0,1]: ED, middle of systole, ES, middle of diastole
-)->str:
+    frames: Tensor,  # (4 1 h w) in [0,1]: ED, middle of systole, ES, middle of diastole
+) -> str:
     "Four frames as one small picture that a page can hold."
-    return 'data:image/webp;base64,' + b64encode(sprite(F.interpolate(frames, scale_factor=5/7, mode='area'), 30)).decode()
+    return (
+        'data:image/webp;base64,'
+        + b64encode(sprite(F.interpolate(frames, scale_factor=5 / 7, mode='area'), 30)).decode()
+    )
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #41b9ec02
 def panels(
-    guesses:list[Guess],
-)->list[dict]: # ready for JSON
+    guesses: list[Guess],
+) -> list[dict]:  # ready for JSON
     "What a figure shows of each guess."
     mean, axes = axes_of(next(g for g in reversed(guesses) if g.stage == 'VRDM').reps)
-    few = slice(None, None, len(guesses[0].y)//4)
+    few = slice(None, None, len(guesses[0].y) // 4)
     plain = lambda v: [[round(x, 3) for x in row] for row in v.tolist()]
-    return [dict(says=f'{g.stage} {g.step}: phases off by {lag(g.y):.1f}°', stage=g.stage, y=plain(g.y), plane=plain((g.reps-mean) @ axes), area=g.beat.area.round().tolist(),
-                 film=_uri(g.beat.video[few].clamp(0, 1)), change=_uri((.5+4*g.change[few]).clamp(0, 1))) for g in guesses]
+    return [
+        dict(
+            says=f'{g.stage} {g.step}: phases off by {lag(g.y):.1f}°',
+            stage=g.stage,
+            y=plain(g.y),
+            plane=plain((g.reps - mean) @ axes),
+            area=g.beat.area.round().tolist(),
+            film=_uri(g.beat.video[few].clamp(0, 1)),
+            change=_uri((0.5 + 4 * g.change[few]).clamp(0, 1)),
+        )
+        for g in guesses
+    ]
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #18a7dc0e
 _CSS = """
@@ -195,39 +254,59 @@ export default {render};
 
 class Unfolding(anywidget.AnyWidget):
     "All guesses, one behind the other: circle, plane, area; film, what stage 3 adds, settling."
+
     _esm, _css = _ESM, _CSS
-    shown = traitlets.List().tag(sync=True)          # `panels`
-    settled = traitlets.Dict().tag(sync=True)        # `settling`
-    at = traitlets.Int().tag(sync=True)              # the guess that is open, from 0
+    shown = traitlets.List().tag(sync=True)  # `panels`
+    settled = traitlets.Dict().tag(sync=True)  # `settling`
+    at = traitlets.Int().tag(sync=True)  # the guess that is open, from 0
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
-    def __init__(self, guesses:list[Guess]): super().__init__(shown=panels(guesses), settled=settling(guesses))
-
+    def __init__(self, guesses: list[Guess]):
+        super().__init__(shown=panels(guesses), settled=settling(guesses))
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #49c5e183
 class Denoiser(VBox):
     "Draw with guidance, steps, temperature and seed of your choice, then go through the guesses."
-    def __init__(self,
-        stages:Stages, prompt:Prompt,
+
+    def __init__(
+        self,
+        stages: Stages,
+        prompt: Prompt,
     ):
         self.stages, self.prompt = stages, prompt
-        self.ask = dict(guidance=FloatSlider(1, min=1, max=4, step=.5), steps=SelectionSlider(options=[2, 4, 8, 16], value=8), temperature=FloatSlider(TEMPERATURE, min=0, max=1, step=.1), seed=IntSlider(0, max=99))
-        for name, slider in self.ask.items(): slider.description = name
+        self.ask = dict(
+            guidance=FloatSlider(1, min=1, max=4, step=0.5),
+            steps=SelectionSlider(options=[2, 4, 8, 16], value=8),
+            temperature=FloatSlider(TEMPERATURE, min=0, max=1, step=0.1),
+            seed=IntSlider(0, max=99),
+        )
+        for name, slider in self.ask.items():
+            slider.description = name
         self.runner, self.seat = Runner(self.draw), VBox()
-        super().__init__([HBox([*self.ask.values()], layout=Layout(flex_flow='row wrap')), self.runner, self.seat])
+        super().__init__([
+            HBox([*self.ask.values()], layout=Layout(flex_flow='row wrap')),
+            self.runner,
+            self.seat,
+        ])
 
-    def draw(self)->str:
+    def draw(self) -> str:
         "Draw with what the sliders say, and show the first guess."
-        self.guesses = unfold(self.stages, self.prompt, watch=self.runner.watch, **{name: slider.value for name, slider in self.ask.items()})
+        self.guesses = unfold(
+            self.stages,
+            self.prompt,
+            watch=self.runner.watch,
+            **{name: slider.value for name, slider in self.ask.items()}
+        )
         figure = Unfolding(self.guesses)
         figure.observe(lambda _: self.show(figure), 'at')
         self.show(figure)
         return 'Drawn. Go through the guesses, and turn the dial of each.'
 
-    def show(self, figure:Unfolding)->None:
+    def show(self, figure: Unfolding) -> None:
         "A figure, and the film of the guess it is at, at the phase where the last film was."
         book, before = FlipBook(self.guesses[figure.at].beat), self.seat.children
-        if before: book.frame = before[1].frame
+        if before:
+            book.frame = before[1].frame
         self.seat.children = [figure, book]
-        for old in set(before)-{figure}: old.close()
-
+        for old in set(before) - {figure}:
+            old.close()

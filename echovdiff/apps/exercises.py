@@ -25,233 +25,638 @@ from ..models.vrdm import VRDMConfig
 
 # %% ../../nbs/apps/01_exercises.ipynb #8707da1a
 def numbers(
-    answer:object, # a number of any kind, or several of them in anything
-)->np.ndarray: # (n) of float64, finite
+    answer: object,  # a number of any kind, or several of them in anything
+) -> np.ndarray:  # (n) of float64, finite
     "An answer as numbers; `ValueError` says what it is instead."
     plain = answer.detach().cpu().double() if isinstance(answer, Tensor) else answer
-    if isinstance(plain, Iterable) and not hasattr(plain, '__array__') and not isinstance(plain, str): plain = list(plain)
-    try: found = np.asarray([] if isinstance(plain, str) else plain, float).ravel()
-    except (TypeError, ValueError): found = np.array([])
-    if not len(found) or not np.isfinite(found).all(): raise ValueError(f'Expected a number, or several in a list; got {reprlib.repr(answer)}.')
+    if (
+        isinstance(plain, Iterable)
+        and not hasattr(plain, '__array__')
+        and not isinstance(plain, str)
+    ):
+        plain = list(plain)
+    try:
+        found = np.asarray([] if isinstance(plain, str) else plain, float).ravel()
+    except (TypeError, ValueError):
+        found = np.array([])
+    if not len(found) or not np.isfinite(found).all():
+        raise ValueError(f'Expected a number, or several in a list; got {reprlib.repr(answer)}.')
     return found
 
 # %% ../../nbs/apps/01_exercises.ipynb #509a4b89
-_CONVERTED = { # unit -> what turns the usual slip into the right answer, and what to say of it
-    'radians': (np.deg2rad, 'That would be right in degrees. Phases are in radians here: a full beat is 2π, not 360.'),
-    'fraction': (lambda x: x/100, 'That would be right in percent. Here it is a fraction: 60 % is 0.60.'),
-    'ms': (lambda x: 1000*x, 'That would be right in seconds. The question asks for milliseconds.'),
-    'number': (lambda x: x, '')}
+_CONVERTED = {  # unit -> what turns the usual slip into the right answer, and what to say of it
+    'radians': (
+        np.deg2rad,
+        'That would be right in degrees. Phases are in radians here: a full beat is 2π, not 360.',
+    ),
+    'fraction': (
+        lambda x: x / 100,
+        'That would be right in percent. Here it is a fraction: 60 % is 0.60.',
+    ),
+    'ms': (
+        lambda x: 1000 * x,
+        'That would be right in seconds. The question asks for milliseconds.',
+    ),
+    'number': (lambda x: x, ''),
+}
 _FORMS = lambda x: np.array(x, float)[()], lambda x: torch.tensor(x, dtype=torch.float64)
 
 @dataclass(frozen=True)
 class Exercise:
     "A question that can judge answers."
-    name:str
-    ask:str                                                   # the question
-    right:object = field(repr=False)                          # a number, a list of them, or a function
-    hint:str = field(repr=False)                              # said of an answer that is wrong in a new way
-    because:str = field(repr=False)                           # why the right answer is right
-    slips:tuple[tuple[object,str],...] = field(default=(), repr=False) # wrong answers, each with what is wrong with it
-    unit:str = 'number'                                       # 'radians' (compared along the circle), 'fraction', 'ms' or 'number'
-    given:tuple[tuple,...] = field(default=(), repr=False)    # for a function: arguments to try it on
 
-    def judge(self, answer:object)->str|None:
+    name: str
+    ask: str  # the question
+    right: object = field(repr=False)  # a number, a list of them, or a function
+    hint: str = field(repr=False)  # said of an answer that is wrong in a new way
+    because: str = field(repr=False)  # why the right answer is right
+    slips: tuple[tuple[object, str], ...] = field(
+        default=(), repr=False
+    )  # wrong answers, each with what is wrong with it
+    unit: str = 'number'  # 'radians' (compared along the circle), 'fraction', 'ms' or 'number'
+    given: tuple[tuple, ...] = field(
+        default=(), repr=False
+    )  # for a function: arguments to try it on
+
+    def judge(self, answer: object) -> str | None:
         "None if the answer is right, otherwise what is wrong with it."
-        try: got = self.read(answer)
-        except ValueError as error: return str(error)
+        try:
+            got = self.read(answer)
+        except ValueError as error:
+            return str(error)
         right = self.read(self.right)
-        if [len(x) for x in got] != [len(x) for x in right]: return self.count(got, right)
-        if self.same(got, right): return None
+        if [len(x) for x in got] != [len(x) for x in right]:
+            return self.count(got, right)
+        if self.same(got, right):
+            return None
         convert, words = _CONVERTED[self.unit]
-        if self.same([convert(x) for x in got], right): return words
-        return next((why for slip,why in self.slips if self.same(got, self.read(slip))), None) or self.compare(got, right)
+        if self.same([convert(x) for x in got], right):
+            return words
+        return next(
+            (why for slip, why in self.slips if self.same(got, self.read(slip))), None
+        ) or self.compare(got, right)
 
-    def read(self, answer:object)->list[np.ndarray]:
+    def read(self, answer: object) -> list[np.ndarray]:
         "The numbers of an answer; those of a function for each of the arguments given."
-        if callable(answer) != bool(self.given): raise ValueError(f"Expected {'a function' if self.given else 'a value'}, got {reprlib.repr(answer)}.{'' if self.given else ' Call it, and give what it returns.'}")
-        if not self.given: return [numbers(answer)]
+        if callable(answer) != bool(self.given):
+            raise ValueError(
+                f"Expected {'a function' if self.given else 'a value'}, got"
+                f" {reprlib.repr(answer)}.{'' if self.given else ' Call it, and give what it returns.'}"
+            )
+        if not self.given:
+            return [numbers(answer)]
         stopped = []
         for form in _FORMS:
-            try: return [numbers(answer(*map(form, args))) for args in self.given]
-            except Exception as error: stopped.append(f'{type(error).__name__}, {error}')
-        raise ValueError(f'Your function stopped when it was tried on {self.shown(self.given[0])}: {stopped[0]}')
+            try:
+                return [numbers(answer(*map(form, args))) for args in self.given]
+            except Exception as error:
+                stopped.append(f'{type(error).__name__}, {error}')
+        raise ValueError(
+            f'Your function stopped when it was tried on {self.shown(self.given[0])}: {stopped[0]}'
+        )
 
-    def off(self, got:np.ndarray, right:np.ndarray)->np.ndarray:
+    def off(self, got: np.ndarray, right: np.ndarray) -> np.ndarray:
         "How far off, the short way round for phases."
-        return wrap(torch.from_numpy(got - right)).numpy() if self.unit == 'radians' else got - right
+        return (
+            wrap(torch.from_numpy(got - right)).numpy() if self.unit == 'radians' else got - right
+        )
 
-    def same(self, got:list, right:list)->bool:
+    def same(self, got: list, right: list) -> bool:
         "Equation (1), for all numbers of all cases."
-        return all((abs(self.off(g, r)) <= .001 + .01*abs(r)).all() for g,r in zip(got, right))
+        return all((abs(self.off(g, r)) <= 0.001 + 0.01 * abs(r)).all() for g, r in zip(got, right))
 
-    def shown(self, args:tuple)->str:
+    def shown(self, args: tuple) -> str:
         "Arguments, short enough for a sentence."
-        return ', '.join(f'{x:.3g}' if np.ndim(x) == 0 else f'{len(x)} numbers from {x[0]:.3g} to {x[-1]:.3g}' for x in args)
+        return ', '.join(
+            f'{x:.3g}' if np.ndim(x) == 0 else f'{len(x)} numbers from {x[0]:.3g} to {x[-1]:.3g}'
+            for x in args
+        )
 
-    def count(self, got:list, right:list)->str:
+    def count(self, got: list, right: list) -> str:
         "What to say of too many or too few numbers."
-        case = next(i for i,(g,r) in enumerate(zip(got, right)) if len(g) != len(r))
-        return f"Expected {len(right[case])} number{'s'*(len(right[case]) > 1)}, got {len(got[case])}."
+        case = next(i for i, (g, r) in enumerate(zip(got, right)) if len(g) != len(r))
+        return (
+            f"Expected {len(right[case])} number{'s'*(len(right[case]) > 1)}, got {len(got[case])}."
+        )
 
-    def compare(self, got:list, right:list)->str:
+    def compare(self, got: list, right: list) -> str:
         "What to say of an answer that nobody foresaw."
-        case = next(i for i,(g,r) in enumerate(zip(got, right)) if not self.same([g], [r]))
-        off = self.off(got[case], right[case]); worst = abs(off).argmax()
+        case = next(i for i, (g, r) in enumerate(zip(got, right)) if not self.same([g], [r]))
+        off = self.off(got[case], right[case])
+        worst = abs(off).argmax()
         place = f'For {self.shown(self.given[case])} your function gives ' if self.given else ''
         which = f' (number {worst+1} of {len(off)})' if len(off) > 1 else ''
-        return f"{place}{got[case][worst]:.4g}{which}{', which' if self.given else ''} is too {'small' if off[worst] < 0 else 'large'}. {self.hint}"
+        return (
+            f"{place}{got[case][worst]:.4g}{which}{', which' if self.given else ''} is too"
+            f" {'small' if off[worst] < 0 else 'large'}. {self.hint}"
+        )
 
 # %% ../../nbs/apps/01_exercises.ipynb #431b8cb9
 @dataclass(frozen=True)
 class AnswerVerdict:
     "What is said of an answer."
-    head:str # 'Right.', 'Not yet.' or 'Your turn.'
-    text:str
 
-    def __repr__(self): return f'{self.head} {self.text}'
+    head: str  # 'Right.', 'Not yet.' or 'Your turn.'
+    text: str
+
+    def __repr__(self):
+        return f'{self.head} {self.text}'
 
     def _repr_html_(self):
-        return f'<div role="status" style="border-left:4px solid currentColor; padding:.3em .9em; margin:.3em 0; max-width:46em"><b>{self.head}</b> {escape(self.text)}</div>'
+        return (
+            '<div role="status" style="border-left:4px solid currentColor; padding:.3em .9em;'
+            f' margin:.3em 0; max-width:46em"><b>{self.head}</b> {escape(self.text)}</div>'
+        )
 
 # %% ../../nbs/apps/01_exercises.ipynb #c394fc09
-def _paper_error(tau:Tensor, alpha:float)->Tensor: return warp(tau, ALPHA_PAPER) - warp(tau, alpha)
+def _paper_error(tau: Tensor, alpha: float) -> Tensor:
+    return warp(tau, ALPHA_PAPER) - warp(tau, alpha)
+
 _TAU = torch.linspace(0, 1, 1201)
 
 _ALPHA = (
-    Exercise('alpha', 'ED is at frames 49 and 76, ES at frame 60. What is α?', (60-49)/(76-49),
-        'α is the time from ED to ES, as a share of the time from ED to the next ED.', 'α = (60 − 49) / (76 − 49). The frame rate cancels.', (
-            ((60-49)/(76-60), 'That is systole as a share of diastole. α is its share of the whole beat.'),
-            ((76-60)/(76-49), 'That is the share of diastole, 1 − α.'),
-            (60-49, 'That is systole in frames. Divide by the length of the beat.'),
-            (60/76, 'Time counts from ED, and ED is at frame 49, not 0.')), 'fraction'),
-    Exercise('quarters', 'A heart has α = 0.4. Give a list of the times τ at which its phase is 0, π/2, π and 3π/2.', unwarp(phase_grid(4), .4),
-        'ES comes at τ = α, and each half is walked through evenly.', 'Systole takes 0.4 of the beat and diastole 0.6; half of each is 0.2 and 0.3.', (
-            ([0, .25, .5, .75], 'These times are evenly spaced, which is right only for α = 1/2.'),
-            (unwarp(phase_grid(4), ALPHA_PAPER), "These are the times for the paper's α = 1/3. This heart has 0.4."),
-            (unwarp(phase_grid(4), .6), 'You gave systole the share of diastole.')), 'fraction'),
-    Exercise('unwarp', 'Write unwarp(theta, alpha), the inverse of W: from a phase in [0, 2π] to the time τ in [0, 1].', unwarp,
-        'Solve each of the two lines of W for τ: one up to π, one beyond.', 'Each half of the circle is one straight line in time.', (
-            (lambda theta, alpha: alpha*theta/math.pi, 'In systole this is right. Beyond π time runs at another speed.'),
-            (lambda theta, alpha: theta/(2*math.pi), 'This forgets α: it is right only for α = 1/2.'),
+    Exercise(
+        'alpha',
+        'ED is at frames 49 and 76, ES at frame 60. What is α?',
+        (60 - 49) / (76 - 49),
+        'α is the time from ED to ES, as a share of the time from ED to the next ED.',
+        'α = (60 − 49) / (76 − 49). The frame rate cancels.',
+        (
+            (
+                (60 - 49) / (76 - 60),
+                'That is systole as a share of diastole. α is its share of the whole beat.',
+            ),
+            ((76 - 60) / (76 - 49), 'That is the share of diastole, 1 − α.'),
+            (60 - 49, 'That is systole in frames. Divide by the length of the beat.'),
+            (60 / 76, 'Time counts from ED, and ED is at frame 49, not 0.'),
+        ),
+        'fraction',
+    ),
+    Exercise(
+        'quarters',
+        'A heart has α = 0.4. Give a list of the times τ at which its phase is 0, π/2, π and 3π/2.',
+        unwarp(phase_grid(4), 0.4),
+        'ES comes at τ = α, and each half is walked through evenly.',
+        'Systole takes 0.4 of the beat and diastole 0.6; half of each is 0.2 and 0.3.',
+        (
+            (
+                [0, 0.25, 0.5, 0.75],
+                'These times are evenly spaced, which is right only for α = 1/2.',
+            ),
+            (
+                unwarp(phase_grid(4), ALPHA_PAPER),
+                "These are the times for the paper's α = 1/3. This heart has 0.4.",
+            ),
+            (unwarp(phase_grid(4), 0.6), 'You gave systole the share of diastole.'),
+        ),
+        'fraction',
+    ),
+    Exercise(
+        'unwarp',
+        'Write unwarp(theta, alpha), the inverse of W: from a phase in [0, 2π] to the time τ in'
+        ' [0, 1].',
+        unwarp,
+        'Solve each of the two lines of W for τ: one up to π, one beyond.',
+        'Each half of the circle is one straight line in time.',
+        (
+            (
+                lambda theta, alpha: alpha * theta / math.pi,
+                'In systole this is right. Beyond π time runs at another speed.',
+            ),
+            (
+                lambda theta, alpha: theta / (2 * math.pi),
+                'This forgets α: it is right only for α = 1/2.',
+            ),
             (warp, 'This is W itself, from time to phase. The inverse goes from phase to time.'),
-            (lambda theta, alpha: unwarp(theta, 1-alpha), 'This gives systole the share of diastole: α and 1 − α have changed places.')),
-        'fraction', ((.5, .4), (math.pi, .3), (4., .4), (6., .45))),
-    Exercise('label_error', "A heart has α = 0.45. Its ES frame is labelled with the paper's α = 1/3. By how many radians is the label too late?", _paper_error(.45, .45),
-        'W(0.45, 1/3) is the label, and an ES frame deserves π.', 'By W the frame at τ = 0.45 lies in diastole already, if one believes that ES was at 1/3.', (
-            (warp(.45), 'That is the label. The question asks how far it is from the phase that an ES frame has.'),
-            (-_paper_error(.45, .45), 'The size is right, the sign is not: too late is positive.'),
-            ((.45-ALPHA_PAPER)*2*math.pi, 'Time is not evenly spread over the circle: put both through W.')), 'radians'),
-    Exercise('worst_label', "The same heart, α = 0.45, labelled with 1/3. At which τ is the label furthest from the truth?", _TAU[_paper_error(_TAU, .45).argmax()],
-        'Look where W(τ, 1/3) − W(τ, 0.45) has its corner: one of the two has just reached π.', 'Until 1/3 the false clock runs ahead, from there on it is the slower one.', (
-            (.45, 'There is one corner, but the false clock has been slow since its own ES, and the gap has been closing.'),
-            (0, 'At ED both clocks show 0.'), (1, 'At the next ED both clocks show 2π.'),
-            (_paper_error(ALPHA_PAPER, .45), 'That is how large the error gets. The question asks when.')), 'fraction'))
+            (
+                lambda theta, alpha: unwarp(theta, 1 - alpha),
+                'This gives systole the share of diastole: α and 1 − α have changed places.',
+            ),
+        ),
+        'fraction',
+        ((0.5, 0.4), (math.pi, 0.3), (4.0, 0.4), (6.0, 0.45)),
+    ),
+    Exercise(
+        'label_error',
+        "A heart has α = 0.45. Its ES frame is labelled with the paper's α = 1/3. By how many"
+        " radians is the label too late?",
+        _paper_error(0.45, 0.45),
+        'W(0.45, 1/3) is the label, and an ES frame deserves π.',
+        'By W the frame at τ = 0.45 lies in diastole already, if one believes that ES was at 1/3.',
+        (
+            (
+                warp(0.45),
+                (
+                    'That is the label. The question asks how far it is from the phase that an ES'
+                    ' frame has.'
+                ),
+            ),
+            (
+                -_paper_error(0.45, 0.45),
+                'The size is right, the sign is not: too late is positive.',
+            ),
+            (
+                (0.45 - ALPHA_PAPER) * 2 * math.pi,
+                'Time is not evenly spread over the circle: put both through W.',
+            ),
+        ),
+        'radians',
+    ),
+    Exercise(
+        'worst_label',
+        "The same heart, α = 0.45, labelled with 1/3. At which τ is the label furthest from the"
+        " truth?",
+        _TAU[_paper_error(_TAU, 0.45).argmax()],
+        'Look where W(τ, 1/3) − W(τ, 0.45) has its corner: one of the two has just reached π.',
+        'Until 1/3 the false clock runs ahead, from there on it is the slower one.',
+        (
+            (
+                0.45,
+                (
+                    'There is one corner, but the false clock has been slow since its own ES, and'
+                    ' the gap has been closing.'
+                ),
+            ),
+            (0, 'At ED both clocks show 0.'),
+            (1, 'At the next ED both clocks show 2π.'),
+            (
+                _paper_error(ALPHA_PAPER, 0.45),
+                'That is how large the error gets. The question asks when.',
+            ),
+        ),
+        'fraction',
+    ),
+)
 
 # %% ../../nbs/apps/01_exercises.ipynb #02b90e3b
 _BEAT = (
-    Exercise('phase', 'A frame lies 0.2 of the beat after ED, in a heart with α = 0.4. What is its phase, in radians?', warp(.2, .4),
-        'θ = W(τ, α); ES, at π, comes at τ = α.', 'It is half-way through systole, and systole is half of the circle.', (
-            (2*math.pi*.2, 'That treats time as evenly spread over the circle. Systole has 0.4 of the time and half of the circle.'),
-            (warp(.2), "That is the phase for the paper's α = 1/3. This heart has α = 0.4."),
-            (-warp(.2, .4), 'The size is right, the direction is not: from ED, systole goes up, from 0 to π.')), 'radians'),
-    Exercise('mean_phase', 'One reading of a frame says 350°, another 10°. What is their mean phase, in radians?', mean_angle(torch.tensor([350., 10.]).deg2rad()),
-        'Draw both on the circle, and take the middle of the short way.', 'They lie on the two sides of ED. Points on the circle are averaged, not their numbers.', (
-            (math.pi, 'That is the mean of the two numbers, 180°, and it lies at ES, as far from both as can be.'),), 'radians'),
-    Exercise('ef', 'Write ef(area_ed, length_ed, area_es, length_es) by the area-length rule, V = 8A²/(3πL). Areas in px², lengths in px; the EF is a fraction.',
-        lambda a0, l0, a1, l1: 1 - a1**2/l1/(a0**2/l0), 'What is left at ES, as a share of ED, and then the rest.', 'EF = 1 − V(ES)/V(ED), and 8/(3π) cancels.', (
-            (lambda a0, l0, a1, l1: 1 - a1/a0, 'That is the fractional area change, FAC. A volume grows with the square of the area.'),
-            (lambda a0, l0, a1, l1: 1 - (a1/a0)**2, 'That forgets the length, which shrinks as well.'),
-            (lambda a0, l0, a1, l1: a1**2/l1/(a0**2/l0), 'That is the share that stays. EF is the share that is ejected.'),
-            (lambda a0, l0, a1, l1: 1 - a0**2/l0/(a1**2/l1), 'ED and ES have changed places. It cannot eject more than it holds, nor less than nothing.'),
-            (lambda a0, l0, a1, l1: 1 - a1*l1/(a0*l0), 'Area times length is not the rule: the length stands below the line.')),
-        'fraction', ((2400., 62., 1500., 54.), (2000., 60., 1700., 58.))),
-    Exercise('frame_time', 'A beat of 32 frames at equal steps of phase, α = 0.35, 60 beats a minute. How many milliseconds does a frame of systole last?', 1000*unwarp(phase_grid(32), .35).diff()[0],
-        'Half of the frames share the systole.', 'Systole takes 350 ms and has 16 frames.', (
-            (1000*unwarp(phase_grid(32), .35).diff()[-1], 'That is a frame of diastole.'),
-            (1000/32, 'That is the mean over the whole beat. Frames of systole are shorter.'),
-            (350/32, 'Systole has 16 of the 32 frames, not all of them.')), 'ms'))
+    Exercise(
+        'phase',
+        'A frame lies 0.2 of the beat after ED, in a heart with α = 0.4. What is its phase, in'
+        ' radians?',
+        warp(0.2, 0.4),
+        'θ = W(τ, α); ES, at π, comes at τ = α.',
+        'It is half-way through systole, and systole is half of the circle.',
+        (
+            (
+                2 * math.pi * 0.2,
+                (
+                    'That treats time as evenly spread over the circle. Systole has 0.4 of the time'
+                    ' and half of the circle.'
+                ),
+            ),
+            (warp(0.2), "That is the phase for the paper's α = 1/3. This heart has α = 0.4."),
+            (
+                -warp(0.2, 0.4),
+                'The size is right, the direction is not: from ED, systole goes up, from 0 to π.',
+            ),
+        ),
+        'radians',
+    ),
+    Exercise(
+        'mean_phase',
+        'One reading of a frame says 350°, another 10°. What is their mean phase, in radians?',
+        mean_angle(torch.tensor([350.0, 10.0]).deg2rad()),
+        'Draw both on the circle, and take the middle of the short way.',
+        'They lie on the two sides of ED. Points on the circle are averaged, not their numbers.',
+        (
+            (
+                math.pi,
+                (
+                    'That is the mean of the two numbers, 180°, and it lies at ES, as far from both'
+                    ' as can be.'
+                ),
+            ),
+        ),
+        'radians',
+    ),
+    Exercise(
+        'ef',
+        'Write ef(area_ed, length_ed, area_es, length_es) by the area-length rule, V = 8A²/(3πL).'
+        ' Areas in px², lengths in px; the EF is a fraction.',
+        lambda a0, l0, a1, l1: 1 - a1**2 / l1 / (a0**2 / l0),
+        'What is left at ES, as a share of ED, and then the rest.',
+        'EF = 1 − V(ES)/V(ED), and 8/(3π) cancels.',
+        (
+            (
+                lambda a0, l0, a1, l1: 1 - a1 / a0,
+                (
+                    'That is the fractional area change, FAC. A volume grows with the square of the'
+                    ' area.'
+                ),
+            ),
+            (
+                lambda a0, l0, a1, l1: 1 - (a1 / a0) ** 2,
+                'That forgets the length, which shrinks as well.',
+            ),
+            (
+                lambda a0, l0, a1, l1: a1**2 / l1 / (a0**2 / l0),
+                'That is the share that stays. EF is the share that is ejected.',
+            ),
+            (
+                lambda a0, l0, a1, l1: 1 - a0**2 / l0 / (a1**2 / l1),
+                (
+                    'ED and ES have changed places. It cannot eject more than it holds, nor less'
+                    ' than nothing.'
+                ),
+            ),
+            (
+                lambda a0, l0, a1, l1: 1 - a1 * l1 / (a0 * l0),
+                'Area times length is not the rule: the length stands below the line.',
+            ),
+        ),
+        'fraction',
+        ((2400.0, 62.0, 1500.0, 54.0), (2000.0, 60.0, 1700.0, 58.0)),
+    ),
+    Exercise(
+        'frame_time',
+        'A beat of 32 frames at equal steps of phase, α = 0.35, 60 beats a minute. How many'
+        ' milliseconds does a frame of systole last?',
+        1000 * unwarp(phase_grid(32), 0.35).diff()[0],
+        'Half of the frames share the systole.',
+        'Systole takes 350 ms and has 16 frames.',
+        (
+            (1000 * unwarp(phase_grid(32), 0.35).diff()[-1], 'That is a frame of diastole.'),
+            (1000 / 32, 'That is the mean over the whole beat. Frames of systole are shorter.'),
+            (350 / 32, 'Systole has 16 of the 32 frames, not all of them.'),
+        ),
+        'ms',
+    ),
+)
 
 _ANY = (
-    Exercise('mirror', 'One frame tells cos θ, hardly more. Write mirror(theta): the other phase of a beat at which the ventricle is as far open.', lambda theta: -theta % (2*math.pi),
-        'On the circle cos is the horizontal: what lies straight above or below?', 'cos(−θ) = cos θ: reflect at the line from ED to ES.', (
-            (lambda theta: math.pi-theta, 'That keeps the sine and turns the cosine round: an open ventricle would become a closed one.'),
-            (lambda theta: theta+math.pi, 'That is the opposite point, where the ventricle is the reverse.'),
-            (lambda theta: theta, 'That is the same phase again.')), 'radians', ((.5,), (2.,), (4.,))),
-    Exercise('doubt', 'A posterior has 60 % at π/2 and 40 % at 3π/2. How far off is the best answer on average, in radians?', expected_error(torch.tensor([0., .6, 0., .4])).min(),
-        'Say π/2: how far off is that, and how often?', 'With π/2 it is right in 60 % of cases, and off by π in 40 %.', (
-            (.6*math.pi, 'That is the price of answering 3π/2. The other answer costs less.'),
-            (math.pi/2, 'That is the price of knowing nothing, or of answering in the middle.'),
-            (.4*.5*math.pi, 'From π/2 to 3π/2 it is π, not π/2.'),
-            (0, 'It would be, were it always right.')), 'radians'),
-    Exercise('nearest', 'A beat has 32 frames at equal steps of phase, ED first. Which frame (from 0) lies nearest to θ* = 2.0 radians?', wrap(phase_grid(32)-2).abs().argmin(),
-        'A step is 2π/32; a frame number is whole.', '2.0 / (2π/32) = 10.19, and frames are counted from 0.', (
+    Exercise(
+        'mirror',
+        'One frame tells cos θ, hardly more. Write mirror(theta): the other phase of a beat at'
+        ' which the ventricle is as far open.',
+        lambda theta: -theta % (2 * math.pi),
+        'On the circle cos is the horizontal: what lies straight above or below?',
+        'cos(−θ) = cos θ: reflect at the line from ED to ES.',
+        (
+            (
+                lambda theta: math.pi - theta,
+                (
+                    'That keeps the sine and turns the cosine round: an open ventricle would become'
+                    ' a closed one.'
+                ),
+            ),
+            (
+                lambda theta: theta + math.pi,
+                'That is the opposite point, where the ventricle is the reverse.',
+            ),
+            (lambda theta: theta, 'That is the same phase again.'),
+        ),
+        'radians',
+        ((0.5,), (2.0,), (4.0,)),
+    ),
+    Exercise(
+        'doubt',
+        'A posterior has 60 % at π/2 and 40 % at 3π/2. How far off is the best answer on average,'
+        ' in radians?',
+        expected_error(torch.tensor([0.0, 0.6, 0.0, 0.4])).min(),
+        'Say π/2: how far off is that, and how often?',
+        'With π/2 it is right in 60 % of cases, and off by π in 40 %.',
+        (
+            (0.6 * math.pi, 'That is the price of answering 3π/2. The other answer costs less.'),
+            (math.pi / 2, 'That is the price of knowing nothing, or of answering in the middle.'),
+            (0.4 * 0.5 * math.pi, 'From π/2 to 3π/2 it is π, not π/2.'),
+            (0, 'It would be, were it always right.'),
+        ),
+        'radians',
+    ),
+    Exercise(
+        'nearest',
+        'A beat has 32 frames at equal steps of phase, ED first. Which frame (from 0) lies nearest'
+        ' to θ* = 2.0 radians?',
+        wrap(phase_grid(32) - 2).abs().argmin(),
+        'A step is 2π/32; a frame number is whole.',
+        '2.0 / (2π/32) = 10.19, and frames are counted from 0.',
+        (
             (11, 'One off: either you count from 1, or you rounded up.'),
             (9, 'One off: count from 0, and round to the nearest.'),
             (22, 'That is its mirror image, in diastole: from ED, systole comes first.'),
-            (round(2/math.pi*32), 'That would be so if a beat had π, not 2π.'))))
+            (round(2 / math.pi * 32), 'That would be so if a beat had π, not 2π.'),
+        ),
+    ),
+)
 
 # %% ../../nbs/apps/01_exercises.ipynb #7c7d6568
 _PARTS = (
-    Exercise('reverse', 'Write reverse(theta): the phases of a beat that is played backwards, from ED again. theta holds the phases of the frames.', lambda theta: -theta % (2*math.pi),
-        'The first frame stays ED; the second becomes the last.', 'Backwards round the circle is −θ; ED stays where it is.', (
-            (lambda theta: torch.as_tensor(theta).flip(0), 'One frame off: a list turned round begins with the last frame, and ED comes last.'),
-            (lambda theta: math.pi-theta, 'That begins at ES.'),
-            (lambda theta: theta+math.pi, 'That begins at ES and runs forwards.'),
-            (lambda theta: theta, 'That still runs forwards.')), 'radians', ((phase_grid(8).tolist(),), (phase_grid(32).tolist(),))),
-    Exercise('one_key', 'Frames ask for the phase by cross-attention. If there were only one phase token for all of them, what weight would each frame give to it?', torch.ones(1).softmax(0),
-        'The weights of a query sum to one.', 'A softmax over one key is 1, whatever the query: every frame would hear the same.', (
-            (1/32, 'The weights are spread over keys, not over frames.'),
+    Exercise(
+        'reverse',
+        'Write reverse(theta): the phases of a beat that is played backwards, from ED again. theta'
+        ' holds the phases of the frames.',
+        lambda theta: -theta % (2 * math.pi),
+        'The first frame stays ED; the second becomes the last.',
+        'Backwards round the circle is −θ; ED stays where it is.',
+        (
+            (
+                lambda theta: torch.as_tensor(theta).flip(0),
+                'One frame off: a list turned round begins with the last frame, and ED comes last.',
+            ),
+            (lambda theta: math.pi - theta, 'That begins at ES.'),
+            (lambda theta: theta + math.pi, 'That begins at ES and runs forwards.'),
+            (lambda theta: theta, 'That still runs forwards.'),
+        ),
+        'radians',
+        ((phase_grid(8).tolist(),), (phase_grid(32).tolist(),)),
+    ),
+    Exercise(
+        'one_key',
+        'Frames ask for the phase by cross-attention. If there were only one phase token for all of'
+        ' them, what weight would each frame give to it?',
+        torch.ones(1).softmax(0),
+        'The weights of a query sum to one.',
+        'A softmax over one key is 1, whatever the query: every frame would hear the same.',
+        (
+            (1 / 32, 'The weights are spread over keys, not over frames.'),
             (0, 'The weights of a query sum to one, so somebody must get them.'),
-            (.5, 'One half would need a second key for the other half.'))),
-    Exercise('guidance', 'Without its condition a network predicts 2, with it 3. What comes of guidance 3?', guided(lambda on: 3. if on[0] else 2., (3.,)),
-        'Start without the condition, and go three times as far as it leads.', '2 + 3 · (3 − 2). Guidance 1 is the plain model, 0 knows no condition.', (
+            (0.5, 'One half would need a second key for the other half.'),
+        ),
+    ),
+    Exercise(
+        'guidance',
+        'Without its condition a network predicts 2, with it 3. What comes of guidance 3?',
+        guided(lambda on: 3.0 if on[0] else 2.0, (3.0,)),
+        'Start without the condition, and go three times as far as it leads.',
+        '2 + 3 · (3 − 2). Guidance 1 is the plain model, 0 knows no condition.',
+        (
             (9, 'That is three times the prediction. It is the difference that is multiplied.'),
             (3, 'That is guidance 1, or the step alone without what it starts from.'),
             (6, 'Begin at the prediction without the condition, which is 2.'),
-            (11, 'That is three times the prediction, added. It is the difference that is multiplied.'))),
-    Exercise('forgotten', 'Training forgets phase and prompt independently, each in 10 % of cases. In which fraction of cases does it know neither?', VRDMConfig().forget**2,
-        'Two things must happen at once.', '0.1 · 0.1. This small share is what teaches the network to draw without conditions.', (
-            (.1, 'That is one of them. Both must be forgotten at once.'),
-            (.2, 'Chances of independent things multiply.'),
-            (.19, 'That is one or the other. The question asks for both.'),
-            (.81, 'That is the fraction in which it knows both.')), 'fraction'))
+            (
+                11,
+                (
+                    'That is three times the prediction, added. It is the difference that is'
+                    ' multiplied.'
+                ),
+            ),
+        ),
+    ),
+    Exercise(
+        'forgotten',
+        'Training forgets phase and prompt independently, each in 10 % of cases. In which fraction'
+        ' of cases does it know neither?',
+        VRDMConfig().forget ** 2,
+        'Two things must happen at once.',
+        '0.1 · 0.1. This small share is what teaches the network to draw without conditions.',
+        (
+            (0.1, 'That is one of them. Both must be forgotten at once.'),
+            (0.2, 'Chances of independent things multiply.'),
+            (0.19, 'That is one or the other. The question asks for both.'),
+            (0.81, 'That is the fraction in which it knows both.'),
+        ),
+        'fraction',
+    ),
+)
 
 EXERCISES = {e.name: e for e in (*_ALPHA, *_BEAT, *_ANY, *_PARTS)}
 
 # %% ../../nbs/apps/01_exercises.ipynb #235f3aa1
 def check_answer(
-    name:str, # of an exercise
-    answer:object=..., # yours; `...`: none yet, and the question is asked again
-)->None: # the verdict is shown
-    "Say whether an answer is right, and if not, what is wrong with it. `ValueError` for a name that no exercise has."
+    name: str,  # of an exercise
+    answer: object = ...,  # yours; `...`: none yet, and the question is asked again
+) -> None:  # the verdict is shown
+    """Say whether an answer is right, and if not, what is wrong with it. `ValueError` for a name
+    that no exercise has."""
     if name not in EXERCISES:
         near = get_close_matches(name, EXERCISES, 1)
-        raise ValueError(f"there is no exercise {name!r}{f'; did you mean {near[0]!r}?' if near else ': '+', '.join(EXERCISES)}")
+        raise ValueError(
+            "there is no exercise"
+            f" {name!r}{f'; did you mean {near[0]!r}?' if near else ': '+', '.join(EXERCISES)}"
+        )
     exercise = EXERCISES[name]
-    if answer is ...: return display(AnswerVerdict('? Your turn.', exercise.ask))
+    if answer is ...:
+        return display(AnswerVerdict('? Your turn.', exercise.ask))
     wrong = exercise.judge(answer)
-    display(AnswerVerdict('✗ Not yet.', wrong) if wrong else AnswerVerdict('✓ Right.', exercise.because))
+    display(
+        AnswerVerdict('✗ Not yet.', wrong) if wrong else AnswerVerdict('✓ Right.', exercise.because)
+    )
 
 # %% ../../nbs/apps/01_exercises.ipynb #tutex1
 _OWN = (
-    Exercise('late_peak', 'All phases of a perfect beat are late by δ radians. Write l_peak(delta): what L_peak is then, with a softmax as sharp as can be.', lambda delta: 1-np.cos(delta),
-        'ED lies δ away from 0, and ES as far from π.', 'Both landmarks are off by δ, and each gives half of 1 − cos δ.', ((lambda delta: (1-np.cos(delta))/2, 'That is one landmark. ES is late as well.'),
-        (lambda delta: delta, 'The loss is one minus a cosine, and flat for small δ.'), (lambda delta: 1+np.cos(delta), 'That is largest for a perfect beat.')), given=((.3,), (1.,), (2.5,))),
-    Exercise('still_peak', 'All frames of a beat are read as ED. What is L_peak?', 1, 'What does the landmark ED cost, and what ES?', 'ED is right and costs 0; ES is a half turn off and costs 2; L_peak is their mean.', (
-        (0, 'ED is right, but the smallest area should point at π.'), (2, 'That is ES alone. L_peak is the mean of both landmarks.'), (.5, 'A landmark that is a half turn off costs 1 − cos π = 2.'))),
-    Exercise('uphill', 'In systole, where sin θ = 1 at every step, the normalised area steps by −0.30, +0.07, −0.20, +0.01. What is L_mono, with a slack of 0.02?', .05/4, 'What rises by more than the slack counts, by what is above it; then the weighted mean.',
-        'Only +0.07 passes the slack, by 0.05; the mean over four steps.', ((.05, 'That is the sum. L_mono is a mean over the steps.'), (.08/4, 'That forgets the slack.'), (.04/4, 'A step below the slack costs nothing; it earns nothing either.'))),
-    Exercise('megabytes', 'A store keeps two bytes for every pixel of a beat, intensity and mask. How many MB (a million bytes) are 1000 beats of 32 frames of 112 × 112, before they are packed?', 2*32*112**2*1000/1e6,
-        'Pixels of a frame, times frames, times 2, times 1000.', 'A beat is 0.8 MB.', ((32*112**2*1000/1e6, 'That forgets the mask.'), (8*32*112**2*1000/1e6, 'Those would be floats of four bytes.'), (2*112**2*1000/1e6, 'A beat has 32 frames.'))),
-    Exercise('fps', 'A film of 50 fps held a beat at 80 a minute. In the store it has 32 frames. At how many frames per second does it last as long as it did?', 32*80/60, 'How many seconds is the beat?', 'The beat lasts 60/80 s and has 32 frames.', (
-        (50, "That is the film's rate. The beat had another number of frames there."), (32, 'That would be a beat a second.'), (32*60/80, 'At 80 a minute a beat is shorter than a second, so the rate is above 32.'))),
-    Exercise('splits', 'One patient came three times, for ten loops. Into how many of train, val and test may they fall?', 1, 'What would a network recognise?', 'Loops of one heart resemble each other: in two splits, the exam would ask what was learnt.', (
-        (3, 'Then the exam asks for a heart that training has seen.'), (2, 'Then the exam may ask for a heart that training has seen.'), (10, 'There are three splits.'))),
-    Exercise('margin', 'A latent has 14 places each way, and a U-Net halves it three times. How many places must be added at each side?', 1, 'It must be a multiple of 8.', '16 is the next multiple of 8; the two missing places are shared by both sides.', (
-        (2, 'Two are missing in all, and there are two sides.'), (0, '14, 7, and 7 cannot be halved.'), (5, '24 would do as well, but 16 is nearer.'))),
-    Exercise('sequences', 'Two beats of 16 frames, 49 places a frame. How many sequences does attention along time see, and how long is each? Give both in a list.', [98, 16], 'Along time, every place is a sequence of its own.', 'b·n sequences of t: 2 · 49, each of 16 frames.', (
-        ([32, 49], 'That is attention in space: every frame is a sequence of its own.'), ([49, 16], 'There are two beats.'), ([16, 98], 'The number of sequences comes first.'))),
-    Exercise('velocity', 'A borrowed network predicts the noise e in x = s·z + σ·e, with s² + σ² = 1. Write velocity(e, x, s): the v = s·e − σ·z that our chain wants.', lambda e, x, s: (e-(1-s**2)**.5*x)/s, 'Solve the first line for z, and put it into the second.',
-        'v = (e − σx)/s.', ((lambda e, x, s: (x-(1-s**2)**.5*e)/s, 'That is z itself.'), (lambda e, x, s: s*e-(1-s**2)**.5*x, 'In v stands z, and not x.'), (lambda e, x, s: e, 'That is what it predicts. v is something else.')), given=((.5, 1., .8), (-1., .3, .6))))
+    Exercise(
+        'late_peak',
+        'All phases of a perfect beat are late by δ radians. Write l_peak(delta): what L_peak is'
+        ' then, with a softmax as sharp as can be.',
+        lambda delta: 1 - np.cos(delta),
+        'ED lies δ away from 0, and ES as far from π.',
+        'Both landmarks are off by δ, and each gives half of 1 − cos δ.',
+        (
+            (lambda delta: (1 - np.cos(delta)) / 2, 'That is one landmark. ES is late as well.'),
+            (lambda delta: delta, 'The loss is one minus a cosine, and flat for small δ.'),
+            (lambda delta: 1 + np.cos(delta), 'That is largest for a perfect beat.'),
+        ),
+        given=((0.3,), (1.0,), (2.5,)),
+    ),
+    Exercise(
+        'still_peak',
+        'All frames of a beat are read as ED. What is L_peak?',
+        1,
+        'What does the landmark ED cost, and what ES?',
+        'ED is right and costs 0; ES is a half turn off and costs 2; L_peak is their mean.',
+        (
+            (0, 'ED is right, but the smallest area should point at π.'),
+            (2, 'That is ES alone. L_peak is the mean of both landmarks.'),
+            (0.5, 'A landmark that is a half turn off costs 1 − cos π = 2.'),
+        ),
+    ),
+    Exercise(
+        'uphill',
+        'In systole, where sin θ = 1 at every step, the normalised area steps by −0.30, +0.07,'
+        ' −0.20, +0.01. What is L_mono, with a slack of 0.02?',
+        0.05 / 4,
+        'What rises by more than the slack counts, by what is above it; then the weighted mean.',
+        'Only +0.07 passes the slack, by 0.05; the mean over four steps.',
+        (
+            (0.05, 'That is the sum. L_mono is a mean over the steps.'),
+            (0.08 / 4, 'That forgets the slack.'),
+            (0.04 / 4, 'A step below the slack costs nothing; it earns nothing either.'),
+        ),
+    ),
+    Exercise(
+        'megabytes',
+        'A store keeps two bytes for every pixel of a beat, intensity and mask. How many MB (a'
+        ' million bytes) are 1000 beats of 32 frames of 112 × 112, before they are packed?',
+        2 * 32 * 112**2 * 1000 / 1e6,
+        'Pixels of a frame, times frames, times 2, times 1000.',
+        'A beat is 0.8 MB.',
+        (
+            (32 * 112**2 * 1000 / 1e6, 'That forgets the mask.'),
+            (8 * 32 * 112**2 * 1000 / 1e6, 'Those would be floats of four bytes.'),
+            (2 * 112**2 * 1000 / 1e6, 'A beat has 32 frames.'),
+        ),
+    ),
+    Exercise(
+        'fps',
+        'A film of 50 fps held a beat at 80 a minute. In the store it has 32 frames. At how many'
+        ' frames per second does it last as long as it did?',
+        32 * 80 / 60,
+        'How many seconds is the beat?',
+        'The beat lasts 60/80 s and has 32 frames.',
+        (
+            (50, "That is the film's rate. The beat had another number of frames there."),
+            (32, 'That would be a beat a second.'),
+            (
+                32 * 60 / 80,
+                'At 80 a minute a beat is shorter than a second, so the rate is above 32.',
+            ),
+        ),
+    ),
+    Exercise(
+        'splits',
+        'One patient came three times, for ten loops. Into how many of train, val and test may they'
+        ' fall?',
+        1,
+        'What would a network recognise?',
+        'Loops of one heart resemble each other: in two splits, the exam would ask what was'
+        ' learnt.',
+        (
+            (3, 'Then the exam asks for a heart that training has seen.'),
+            (2, 'Then the exam may ask for a heart that training has seen.'),
+            (10, 'There are three splits.'),
+        ),
+    ),
+    Exercise(
+        'margin',
+        'A latent has 14 places each way, and a U-Net halves it three times. How many places must'
+        ' be added at each side?',
+        1,
+        'It must be a multiple of 8.',
+        '16 is the next multiple of 8; the two missing places are shared by both sides.',
+        (
+            (2, 'Two are missing in all, and there are two sides.'),
+            (0, '14, 7, and 7 cannot be halved.'),
+            (5, '24 would do as well, but 16 is nearer.'),
+        ),
+    ),
+    Exercise(
+        'sequences',
+        'Two beats of 16 frames, 49 places a frame. How many sequences does attention along time'
+        ' see, and how long is each? Give both in a list.',
+        [98, 16],
+        'Along time, every place is a sequence of its own.',
+        'b·n sequences of t: 2 · 49, each of 16 frames.',
+        (
+            ([32, 49], 'That is attention in space: every frame is a sequence of its own.'),
+            ([49, 16], 'There are two beats.'),
+            ([16, 98], 'The number of sequences comes first.'),
+        ),
+    ),
+    Exercise(
+        'velocity',
+        'A borrowed network predicts the noise e in x = s·z + σ·e, with s² + σ² = 1. Write'
+        ' velocity(e, x, s): the v = s·e − σ·z that our chain wants.',
+        lambda e, x, s: (e - (1 - s**2) ** 0.5 * x) / s,
+        'Solve the first line for z, and put it into the second.',
+        'v = (e − σx)/s.',
+        (
+            (lambda e, x, s: (x - (1 - s**2) ** 0.5 * e) / s, 'That is z itself.'),
+            (lambda e, x, s: s * e - (1 - s**2) ** 0.5 * x, 'In v stands z, and not x.'),
+            (lambda e, x, s: e, 'That is what it predicts. v is something else.'),
+        ),
+        given=((0.5, 1.0, 0.8), (-1.0, 0.3, 0.6)),
+    ),
+)
 
 EXERCISES.update((e.name, e) for e in _OWN)

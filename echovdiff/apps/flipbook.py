@@ -25,22 +25,25 @@ from ..phantom.heart import Heart, emptying
 
 # %% ../../nbs/apps/00_flipbook.ipynb #047ce149
 def frame_seconds(
-    beat:Beat, # a beat of t frames
-)->Tensor: # (t) seconds that each frame lasts; together one RR interval
-    "How long each frame of a beat is shown at true speed: until the next is due, the last until the first comes round."
+    beat: Beat,  # a beat of t frames
+) -> Tensor:  # (t) seconds that each frame lasts; together one RR interval
+    """How long each frame of a beat is shown at true speed: until the next is due, the last until
+    the first comes round."""
     return torch.cat([beat.tau, beat.tau[:1] + 1]).diff() * beat.seconds
 
 # %% ../../nbs/apps/00_flipbook.ipynb #dd2e98dc
 def sprite(
-    video:Tensor, # (t c h w) intensity in [0,1], c = 1
-    quality:int=85, # of WebP, 0-100
-)->bytes: # a WebP picture of ceil(sqrt(t)) columns of frames
+    video: Tensor,  # (t c h w) intensity in [0,1], c = 1
+    quality: int = 85,  # of WebP, 0-100
+) -> bytes:  # a WebP picture of ceil(sqrt(t)) columns of frames
     "All frames of a video in one picture, row by row."
     columns = ceil(sqrt(len(video)))
     filled = F.pad(video, (0, 0) * 3 + (0, -len(video) % columns))
     sheet = rearrange(filled, '(r k) 1 h w -> (r h) (k w)', k=columns)
     file = BytesIO()
-    Image.fromarray(sheet.mul(255).round().byte().cpu().numpy()).save(file, 'webp', quality=quality, method=6)
+    Image.fromarray(sheet.mul(255).round().byte().cpu().numpy()).save(
+        file, 'webp', quality=quality, method=6
+    )
     return file.getvalue()
 
 # %% ../../nbs/apps/00_flipbook.ipynb #5d58a9c4
@@ -190,76 +193,145 @@ export default {render};
 
 # %% ../../nbs/apps/00_flipbook.ipynb #9e5d5935
 class FlipBook(anywidget.AnyWidget):
-    "A beat on its phase dial: drag the ring or the curve, step with the arrow keys, play with space."
+    """A beat on its phase dial: drag the ring or the curve, step with the arrow keys, play with
+    space."""
+
     _esm, _css = _ESM, _CSS
-    frame = traitlets.Int(0).tag(sync=True)    # the open frame, 0 to t-1; set it, or observe it
-    scale = traitlets.Float(2.).tag(sync=True) # screen pixels per pixel of the video
+    frame = traitlets.Int(0).tag(sync=True)  # the open frame, 0 to t-1; set it, or observe it
+    scale = traitlets.Float(2.0).tag(sync=True)  # screen pixels per pixel of the video
     autoplay = traitlets.Bool(False).tag(sync=True)
     sprite = traitlets.Bytes().tag(sync=True)
-    size = traitlets.List().tag(sync=True)     # width and height of a frame
-    theta = traitlets.List().tag(sync=True)    # (t) radians
-    lasts = traitlets.List().tag(sync=True)    # (t) ms
+    size = traitlets.List().tag(sync=True)  # width and height of a frame
+    theta = traitlets.List().tag(sync=True)  # (t) radians
+    lasts = traitlets.List().tag(sync=True)  # (t) ms
     begins = traitlets.Float().tag(sync=True)  # ms from ED to the first frame
-    area = traitlets.List().tag(sync=True)     # (t) px^2, or nothing
+    area = traitlets.List().tag(sync=True)  # (t) px^2, or nothing
     alpha = traitlets.Float().tag(sync=True)
     facts = traitlets.Unicode().tag(sync=True)
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
     def __init__(
         self,
-        beat:Beat, # the beat to show
-        scale:float=2, # screen pixels per pixel of the video, above 0; a narrow page shows it smaller
-        autoplay:bool=False, # play by itself once it is on the screen, unless the reader's system asks for less motion
-        quality:int=85, # of its pictures (WebP), 0-100
+        beat: Beat,  # the beat to show
+        # screen pixels per pixel of the video, above 0; a narrow page shows it smaller
+        scale: float = 2,
+        # play by itself once it is on the screen, unless the reader's system asks for less motion
+        autoplay: bool = False,
+        quality: int = 85,  # of its pictures (WebP), 0-100
     ):
-        if not scale > 0: raise ValueError(f"expected a scale above 0, got {scale}: 2 shows each pixel of the video twice as large")
+        if not scale > 0:
+            raise ValueError(
+                f"expected a scale above 0, got {scale}: 2 shows each pixel of the video twice as"
+                " large"
+            )
         ef = '' if beat.ef is None else f' · EF {beat.ef:.0%}'
-        white = beat.video.flatten(1).quantile(.995, dim=1).max().clamp_min(1e-3)     # a dark loop is shown from black to its brightest half percent
+        white = (
+            beat.video.flatten(1).quantile(0.995, dim=1).max().clamp_min(1e-3)
+        )  # a dark loop is shown from black to its brightest half percent
         super().__init__(
-            scale=scale, autoplay=autoplay, sprite=sprite((beat.video/white).clamp(0, 1), quality), size=[*beat.video.shape[:-3:-1]], theta=beat.theta.tolist(),
-            lasts=(1000 * frame_seconds(beat)).tolist(), begins=1000 * beat.tau[0].item() * beat.seconds,
-            area=[] if beat.area is None else beat.area.tolist(), alpha=beat.alpha,
-            facts=f'α {beat.alpha:.2f} · {beat.heart_rate:.0f} beats/min{ef}')
+            scale=scale,
+            autoplay=autoplay,
+            sprite=sprite((beat.video / white).clamp(0, 1), quality),
+            size=[*beat.video.shape[:-3:-1]],
+            theta=beat.theta.tolist(),
+            lasts=(1000 * frame_seconds(beat)).tolist(),
+            begins=1000 * beat.tau[0].item() * beat.seconds,
+            area=[] if beat.area is None else beat.area.tolist(),
+            alpha=beat.alpha,
+            facts=f'α {beat.alpha:.2f} · {beat.heart_rate:.0f} beats/min{ef}',
+        )
 
     @traitlets.validate('frame')
-    def _on_the_circle(self, proposal): return proposal.value % len(self.theta)
+    def _on_the_circle(self, proposal):
+        return proposal.value % len(self.theta)
 
 # %% ../../nbs/apps/00_flipbook.ipynb #f3ad07b3
 def alpha_figure(
-    alpha:float=ALPHA_PAPER, # systolic fraction, in (0,1)
-    heart_rate:float=60, # beats per minute, above 0
-    tau:float=.2, # the moment to mark, in [0,1]
-)->go.Figure: # W(tau, alpha) | the phase circle | LV area over time
+    alpha: float = ALPHA_PAPER,  # systolic fraction, in (0,1)
+    heart_rate: float = 60,  # beats per minute, above 0
+    tau: float = 0.2,  # the moment to mark, in [0,1]
+) -> go.Figure:  # W(tau, alpha) | the phase circle | LV area over time
     "The same moments of a beat on the phase warp, on the circle and on the area curve."
-    if not (0 <= tau <= 1 and heart_rate > 0): raise ValueError(f"expected tau in [0,1] and a heart rate above 0, got {tau} and {heart_rate}: one beat from ED to ED is drawn")
+    if not (0 <= tau <= 1 and heart_rate > 0):
+        raise ValueError(
+            f"expected tau in [0,1] and a heart rate above 0, got {tau} and {heart_rate}: one beat"
+            " from ED to ED is drawn"
+        )
     heart, rr = Heart(alpha=alpha, heart_rate=heart_rate), 60_000 / heart_rate
-    def full(tau): return 1 - emptying(heart, tau)                    # 1 at ED, 0 at ES
-    views = [lambda tau: (tau, warp(tau, alpha)), lambda tau: circle(warp(tau, alpha)).unbind(-1), lambda tau: (rr * tau, full(tau))]
-    fig = make_subplots(cols=3, subplot_titles=('the warp θ = W(τ, α)', 'the circle y = (cos θ, sin θ)', 'the area, in time'))
+
+    def full(tau):
+        return 1 - emptying(heart, tau)  # 1 at ED, 0 at ES
+
+    views = [
+        lambda tau: (tau, warp(tau, alpha)),
+        lambda tau: circle(warp(tau, alpha)).unbind(-1),
+        lambda tau: (rr * tau, full(tau)),
+    ]
+    fig = make_subplots(
+        cols=3,
+        subplot_titles=(
+            'the warp θ = W(τ, α)',
+            'the circle y = (cos θ, sin θ)',
+            'the area, in time',
+        ),
+    )
     parts = dict(systole=torch.linspace(0, alpha, 60), diastole=torch.linspace(alpha, 1, 60))
     frames, now = unwarp(phase_grid(16), alpha), torch.tensor([tau])
+
     def draw(col, tau, **style):
         x, y = (v.numpy() for v in views[col - 1](tau))
         fig.add_scatter(x=x, y=y, row=1, col=col, hoverinfo='x+y', showlegend=False, **style)
+
     for col in (1, 2, 3):
-        for part, times in parts.items(): draw(col, times, mode='lines', line=dict(color=COLORS[part], width=3))
-        draw(col, frames, mode='markers', marker=dict(color='white', size=7, line=dict(color=COLORS['true'], width=1.5)))
-        draw(col, now, mode='markers', marker=dict(color=COLORS['pred'], size=15, line=dict(color=COLORS['true'], width=2)))
+        for part, times in parts.items():
+            draw(col, times, mode='lines', line=dict(color=COLORS[part], width=3))
+        draw(
+            col,
+            frames,
+            mode='markers',
+            marker=dict(color='white', size=7, line=dict(color=COLORS['true'], width=1.5)),
+        )
+        draw(
+            col,
+            now,
+            mode='markers',
+            marker=dict(color=COLORS['pred'], size=15, line=dict(color=COLORS['true'], width=2)),
+        )
     return _label(fig, alpha, heart_rate)
 
 # %% ../../nbs/apps/00_flipbook.ipynb #f3ad0701
 def _label(
-    fig:go.Figure, # three panels
-    alpha:float, # systolic fraction, in (0,1)
-    heart_rate:float, # beats per minute
-)->go.Figure: # the same figure
+    fig: go.Figure,  # three panels
+    alpha: float,  # systolic fraction, in (0,1)
+    heart_rate: float,  # beats per minute
+) -> go.Figure:  # the same figure
     "Axes in the words of the phase: ED, ES, milliseconds."
     rr, usual = 60_000 / heart_rate, alpha_prior(heart_rate)
-    turns = dict(tickvals=[0, pi / 2, pi, 3 * pi / 2, 2 * pi], ticktext=['ED', '90°', 'ES', '270°', 'ED'])
-    fig.update_layout(template='plotly_white', height=360, margin=dict(l=40, r=20, t=90, b=45),
-        title=dict(text=f'α = {alpha:.2f} at {heart_rate:.0f} beats/min: systole {alpha * rr:.0f} ms, diastole {(1 - alpha) * rr:.0f} ms (usual α at this rate: {usual:.2f})', font_size=15))
-    fig.update_xaxes(row=1, col=1, title='time τ', tickvals=[0, alpha, 1], ticktext=['0', f'{alpha:.2f}', '1']).update_yaxes(row=1, col=1, **turns)
-    fig.update_xaxes(row=1, col=2, range=[-1.2, 1.2], tickvals=[-1, 1], ticktext=['ES', 'ED'], showgrid=False)
-    fig.update_yaxes(row=1, col=2, range=[-1.2, 1.2], scaleanchor='x2', showticklabels=False, showgrid=False)
-    fig.update_xaxes(row=1, col=3, title='ms', range=[-20, rr + 20]).update_yaxes(row=1, col=3, tickvals=[0, 1], ticktext=['ES', 'ED'])
+    turns = dict(
+        tickvals=[0, pi / 2, pi, 3 * pi / 2, 2 * pi], ticktext=['ED', '90°', 'ES', '270°', 'ED']
+    )
+    fig.update_layout(
+        template='plotly_white',
+        height=360,
+        margin=dict(l=40, r=20, t=90, b=45),
+        title=dict(
+            text=(
+                f'α = {alpha:.2f} at {heart_rate:.0f} beats/min: systole {alpha * rr:.0f} ms,'
+                f' diastole {(1 - alpha) * rr:.0f} ms (usual α at this rate: {usual:.2f})'
+            ),
+            font_size=15,
+        ),
+    )
+    fig.update_xaxes(
+        row=1, col=1, title='time τ', tickvals=[0, alpha, 1], ticktext=['0', f'{alpha:.2f}', '1']
+    ).update_yaxes(row=1, col=1, **turns)
+    fig.update_xaxes(
+        row=1, col=2, range=[-1.2, 1.2], tickvals=[-1, 1], ticktext=['ES', 'ED'], showgrid=False
+    )
+    fig.update_yaxes(
+        row=1, col=2, range=[-1.2, 1.2], scaleanchor='x2', showticklabels=False, showgrid=False
+    )
+    fig.update_xaxes(row=1, col=3, title='ms', range=[-20, rr + 20]).update_yaxes(
+        row=1, col=3, tickvals=[0, 1], ticktext=['ES', 'ED']
+    )
     return fig

@@ -17,15 +17,24 @@ from .flipbook import FlipBook
 
 # %% ../../nbs/apps/08_flipbook_grid.ipynb #827dae78
 def packed(
-    book:FlipBook,
-    title:str, # what the reader is to see in it
-    note:str='', # a line of small print below
-)->dict: # ready for JSON
+    book: FlipBook,
+    title: str,  # what the reader is to see in it
+    note: str = '',  # a line of small print below
+) -> dict:  # ready for JSON
     "All that a flip book shows."
+
     def plain(value):
-        if isinstance(value, bytes): return b64encode(value).decode()
-        return [plain(v) for v in value] if isinstance(value, list) else round(value, 3) if isinstance(value, float) else value
-    return {name: plain(getattr(book, name)) for name in FlipBook.class_own_traits(sync=True)} | dict(title=title, note=note)
+        if isinstance(value, bytes):
+            return b64encode(value).decode()
+        return (
+            [plain(v) for v in value]
+            if isinstance(value, list)
+            else round(value, 3) if isinstance(value, float) else value
+        )
+
+    return {
+        name: plain(getattr(book, name)) for name in FlipBook.class_own_traits(sync=True)
+    } | dict(title=title, note=note)
 
 # %% ../../nbs/apps/08_flipbook_grid.ipynb #b9ebfe9d
 _CSS = FlipBook._css + """
@@ -35,14 +44,17 @@ _CSS = FlipBook._css + """
 .shelf .dial { flex-basis:186px }
 .shelf .side { flex-basis:250px }
 """
-_BOOKS = FlipBook._esm.replace("export default {render};", """
+_BOOKS = FlipBook._esm.replace(
+    "export default {render};",
+    """
 function local(state) {                                               // a model that only this page knows
   const heard = new Set();
   return {get: name => state[name], save_changes() {}, on: (event, f) => heard.add(f), off: (event, f) => heard.delete(f),
           set(name, value) { if (state[name] !== value) { state[name] = value; heard.forEach(f => f()); } }};
 }
 const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
-""")
+""",
+)
 _ESM = _BOOKS + """
 export default {async render({model, el}) {
   const shelf = document.createElement("div"), closed = [];
@@ -63,14 +75,16 @@ export default {async render({model, el}) {
 
 class Shelf(anywidget.AnyWidget):
     "Flip books side by side: each is turned, stepped and played by itself."
+
     _esm, _css = _ESM, _CSS
     books = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
-        books:list[dict], # as `packed` makes them
+        books: list[dict],  # as `packed` makes them
     ):
-        if not books: raise ValueError('expected at least one book, got none: pack flip books with `packed`')
+        if not books:
+            raise ValueError('expected at least one book, got none: pack flip books with `packed`')
         super().__init__(books=books)
 
 # %% ../../nbs/apps/08_flipbook_grid.ipynb #467fb502
@@ -130,16 +144,21 @@ export default {async render({model, el}) {
 
 class AlphaExplorer(anywidget.AnyWidget):
     "One beat at any α and heart rate: the warp, the circle, the area in time, and the beat."
+
     _esm, _css = _EXPLORER_ESM, _EXPLORER_CSS
     book = traitlets.Dict().tag(sync=True)
-    alpha = traitlets.Float().tag(sync=True)      # systolic fraction, .2 to .6
-    heart_rate = traitlets.Float().tag(sync=True) # bpm, 40 to 150
-    usual = traitlets.List().tag(sync=True)       # α to be expected at 40, 41, .. 150 bpm
+    alpha = traitlets.Float().tag(sync=True)  # systolic fraction, .2 to .6
+    heart_rate = traitlets.Float().tag(sync=True)  # bpm, 40 to 150
+    usual = traitlets.List().tag(sync=True)  # α to be expected at 40, 41, .. 150 bpm
 
     def __init__(
         self,
-        beat:Beat, # whose pictures are played, at equal steps of phase
-        title:str='the same pictures at any α',
+        beat: Beat,  # whose pictures are played, at equal steps of phase
+        title: str = 'the same pictures at any α',
     ):
-        super().__init__(book=packed(FlipBook(beat, scale=1.5, quality=60), title), alpha=beat.alpha, heart_rate=beat.heart_rate, usual=[alpha_prior(float(rate)) for rate in range(40, 151)])
-
+        super().__init__(
+            book=packed(FlipBook(beat, scale=1.5, quality=60), title),
+            alpha=beat.alpha,
+            heart_rate=beat.heart_rate,
+            usual=[alpha_prior(float(rate)) for rate in range(40, 151)],
+        )

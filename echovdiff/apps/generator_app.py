@@ -15,7 +15,23 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FileUpload, FloatProgress, FloatSlider, HBox, Image, IntSlider, Label, Layout, SelectionSlider, VBox, jslink
+from ipywidgets import (
+    HTML,
+    BoundedIntText,
+    Button,
+    Dropdown,
+    FileUpload,
+    FloatProgress,
+    FloatSlider,
+    HBox,
+    Image,
+    IntSlider,
+    Label,
+    Layout,
+    SelectionSlider,
+    VBox,
+    jslink,
+)
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ..core.files import InputError
@@ -24,7 +40,13 @@ from ..phase.beat import Beat
 from ..data.video import CREDIT
 from ..training.pretrained import Stages, load_weights
 from echovdiff.generate.generate import (
-    STEPS, check_request, deformation_only, predict_motion, read_prompt, report, sample_residual,
+    STEPS,
+    check_request,
+    deformation_only,
+    predict_motion,
+    read_prompt,
+    report,
+    sample_residual,
 )
 from ..generate.beat_report import write_results
 from .flipbook import FlipBook
@@ -32,25 +54,48 @@ from .phase_dial import NumberControl, PhaseDial, asked, open_clip, picture
 
 # %% ../../nbs/apps/04_generator_app.ipynb #7e39a8a0
 def comparison(
-    facts:dict, # of `report`
-)->str: # HTML
+    facts: dict,  # of `report`
+) -> str:  # HTML
     "Asked and measured, side by side."
     percent = lambda v: '–' if v is None else f'{v:.0%}'
-    rows = [('EF', percent(facts['ef_asked']), percent(facts['ef_measured'])),
-            ('α', f"{facts['alpha']:.2f} ({facts['origin']['alpha']})", f"{facts['alpha_measured']:.2f}"),
-            ('heart rate', f"{facts['heart_rate']:.0f} /min ({facts['origin']['heart_rate']})", ''),
-            ('phase of the prompt', f"{facts['prompt_phase_deg']:.0f}° ({facts['origin']['phase']})", f"met at {facts['prompt_psnr']:.0f} dB"),
-            ('closes within', '', f"{facts['loop_closure']:.2f} of a step"), ('took', '', f"{facts['seconds']:.1f} s")]
-    body = ''.join(f'<tr><th style="text-align:left;font-weight:600;padding-right:16px">{name}</th><td style="padding-right:16px">{a}</td><td>{b}</td></tr>' for name,a,b in rows)
-    return f'<table class="comparison"><tr><th></th><th style="text-align:left">asked</th><th style="text-align:left">came</th></tr>{body}</table>'
+    rows = [
+        ('EF', percent(facts['ef_asked']), percent(facts['ef_measured'])),
+        (
+            'α',
+            f"{facts['alpha']:.2f} ({facts['origin']['alpha']})",
+            f"{facts['alpha_measured']:.2f}",
+        ),
+        ('heart rate', f"{facts['heart_rate']:.0f} /min ({facts['origin']['heart_rate']})", ''),
+        (
+            'phase of the prompt',
+            f"{facts['prompt_phase_deg']:.0f}° ({facts['origin']['phase']})",
+            f"met at {facts['prompt_psnr']:.0f} dB",
+        ),
+        ('closes within', '', f"{facts['loop_closure']:.2f} of a step"),
+        ('took', '', f"{facts['seconds']:.1f} s"),
+    ]
+    body = ''.join(
+        f'<tr><th style="text-align:left;font-weight:600;padding-right:16px">{name}</th><td'
+        f' style="padding-right:16px">{a}</td><td>{b}</td></tr>'
+        for name, a, b in rows
+    )
+    return (
+        '<table class="comparison"><tr><th></th><th style="text-align:left">asked</th><th'
+        f' style="text-align:left">came</th></tr>{body}</table>'
+    )
 
 # %% ../../nbs/apps/04_generator_app.ipynb #7e39a801
 def links(
-    folder:Path, names:list[str], # files to hand over
-)->str: # HTML
+    folder: Path,
+    names: list[str],  # files to hand over
+) -> str:  # HTML
     "Links that hold the files themselves."
-    code = lambda name: base64.b64encode((folder/name).read_bytes()).decode()
-    return ' · '.join(f'<a download="{html.escape(name)}" href="data:application/octet-stream;base64,{code(name)}">{html.escape(name)}</a>' for name in names)
+    code = lambda name: base64.b64encode((folder / name).read_bytes()).decode()
+    return ' · '.join(
+        f'<a download="{html.escape(name)}"'
+        f' href="data:application/octet-stream;base64,{code(name)}">{html.escape(name)}</a>'
+        for name in names
+    )
 
 # %% ../../nbs/apps/04_generator_app.ipynb #b4072643
 class Cancelled(Exception):
@@ -59,80 +104,122 @@ class Cancelled(Exception):
 # %% ../../nbs/apps/04_generator_app.ipynb #b4072601
 @contextmanager
 def listening(
-    hear, # called before each layer of a network that this thread runs; what it raises ends the work
+    # called before each layer of a network that this thread runs; what it raises ends the work
+    hear,
 ):
     "Be told of every layer."
     me = threading.get_ident()
-    hook = register_module_forward_pre_hook(lambda layer, given: hear() if threading.get_ident() == me else None)
-    try: yield
-    finally: hook.remove()
+    hook = register_module_forward_pre_hook(
+        lambda layer, given: hear() if threading.get_ident() == me else None
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
 
 # %% ../../nbs/apps/04_generator_app.ipynb #b4072602
 class Runner(VBox):
     "Draw and Cancel, a bar, a clock, and a sentence: for work that takes a while."
-    def __init__(self,
-        work, # a function without arguments; gives the sentence to end with, and raises ValueError with one if it can't
-        *more, # buttons beside these
+
+    def __init__(
+        self,
+        # a function without arguments; gives the sentence to end with, and raises ValueError with
+        # one if it can't
+        work,
+        *more,  # buttons beside these
     ):
         self.work, self.stopped = work, threading.Event()
-        self.go, self.stop = Button(description='Draw', button_style='primary'), Button(description='Cancel', disabled=True)
-        self.bar, self.clock, self.says = FloatProgress(0, min=0, max=1, layout=Layout(width='200px')), Label(), HTML()
-        super().__init__([HBox([self.go, self.stop, *more, self.bar, self.clock], layout=Layout(flex_flow='row wrap', grid_gap='8px 24px')), self.says])
-        self.go.on_click(lambda button: self.start()); self.stop.on_click(lambda button: self.stopped.set())
+        self.go, self.stop = Button(description='Draw', button_style='primary'), Button(
+            description='Cancel', disabled=True
+        )
+        self.bar, self.clock, self.says = (
+            FloatProgress(0, min=0, max=1, layout=Layout(width='200px')),
+            Label(),
+            HTML(),
+        )
+        super().__init__([
+            HBox(
+                [self.go, self.stop, *more, self.bar, self.clock],
+                layout=Layout(flex_flow='row wrap', grid_gap='8px 24px'),
+            ),
+            self.says,
+        ])
+        self.go.on_click(lambda button: self.start())
+        self.stop.on_click(lambda button: self.stopped.set())
 
-    def tell(self, text:str, role:str='status')->None:
+    def tell(self, text: str, role: str = 'status') -> None:
         "Say something below the buttons; errors with role 'alert'."
         self.says.value = f'<span role="{role}">{html.escape(text)}</span>'
 
-    def hear(self)->None:
+    def hear(self) -> None:
         "Another layer, unless that is to stop."
-        if self.stopped.is_set(): raise Cancelled
+        if self.stopped.is_set():
+            raise Cancelled
 
-    def watch(self, stage:str, step:int, steps:int, *guess)->None:
-        "Another step of a sampler, as `generate` tells it: the bar moves. What follows the last step counts as one more."
-        self.bar.value = (step + steps*(stage == 'LVDM'))/(2*steps + 1)
+    def watch(self, stage: str, step: int, steps: int, *guess) -> None:
+        """Another step of a sampler, as `generate` tells it: the bar moves. What follows the last
+        step counts as one more."""
+        self.bar.value = (step + steps * (stage == 'LVDM')) / (2 * steps + 1)
 
-    def run(self)->None:
+    def run(self) -> None:
         "Work, and say in words what came of it."
         self.bar.value, self.go.disabled, self.stop.disabled = 0, True, False
         self.tell('Drawing …')
         try:
-            with listening(self.hear): said, role, self.bar.value = self.work(), 'status', 1
-        except Cancelled: said, role, self.bar.value = 'Cancelled.', 'status', 0
-        except ValueError as error: said, role, self.bar.value = str(error), 'alert', 0
-        finally: self.stopped.clear(); self.go.disabled, self.stop.disabled = False, True
+            with listening(self.hear):
+                said, role, self.bar.value = self.work(), 'status', 1
+        except Cancelled:
+            said, role, self.bar.value = 'Cancelled.', 'status', 0
+        except ValueError as error:
+            said, role, self.bar.value = str(error), 'alert', 0
+        finally:
+            self.stopped.clear()
+            self.go.disabled, self.stop.disabled = False, True
         self.tell(said, role)
 
-    def start(self)->threading.Thread:
+    def start(self) -> threading.Thread:
         "Work in a thread of its own, and count the seconds in another."
-        work = threading.Thread(target=self.run, daemon=True); work.start()
+        work = threading.Thread(target=self.run, daemon=True)
+        work.start()
         threading.Thread(target=self.count, args=[work], daemon=True).start()
         return work
 
-    def count(self, work:threading.Thread)->None:
+    def count(self, work: threading.Thread) -> None:
         "Let the clock go while a thread works."
         began = time.monotonic()
         while work.is_alive():
             self.clock.value = f'{time.monotonic()-began:.1f} s'
-            work.join(.2)
+            work.join(0.2)
 
 # %% ../../nbs/apps/04_generator_app.ipynb #54c78b82
 class Studio(VBox):
     "Choose a frame, overrule what was read of it, draw its beat, compare, and keep it."
-    def __init__(self,
-        stages:Stages|None=None, # None: the ones that ship
-        source:str='real loop', # to begin with: 'real loop' or 'phantom'
+
+    def __init__(
+        self,
+        stages: Stages | None = None,  # None: the ones that ship
+        source: str = 'real loop',  # to begin with: 'real loop' or 'phantom'
     ):
         self.stages, self.beat = stages or load_weights(), None
-        self.source = Dropdown(options=['real loop', 'phantom', 'file'], value=source, description='source')
-        self.number, self.upload = BoundedIntText(0, min=0, max=2**31-1, description='number'), FileUpload(accept='.dcm,.avi,.mp4,.mov,.gif,.png,.jpg,.jpeg', multiple=False)
+        self.source = Dropdown(
+            options=['real loop', 'phantom', 'file'], value=source, description='source'
+        )
+        self.number, self.upload = BoundedIntText(
+            0, min=0, max=2**31 - 1, description='number'
+        ), FileUpload(accept='.dcm,.avi,.mp4,.mov,.gif,.png,.jpg,.jpeg', multiple=False)
         self.frame = IntSlider(0, min=0, max=0, description='frame', continuous_update=False)
         self.image, self.dial, self.credit = Image(format='png', width=224), PhaseDial(), HTML()
-        self.ef = NumberControl('EF', 'as it comes', .1, .8, .55, .01, '.0%')
-        self.alpha, self.rate = NumberControl('α', 'as read', .2, .6, .36, .01), NumberControl('beats/min', 'as read', 30, 200, 70, 1, '.0f')
-        self.guidance = FloatSlider(1, min=1, max=4, step=.25, description='guidance')
-        self.steps, self.seed = SelectionSlider(options=[2, 4, 8, 16, 32], value=STEPS, description='steps'), BoundedIntText(0, min=0, max=2**31-1, description='seed')
-        self.keep, self.save = (Button(description=name, disabled=True) for name in ('Keep to compare', 'Files'))
+        self.ef = NumberControl('EF', 'as it comes', 0.1, 0.8, 0.55, 0.01, '.0%')
+        self.alpha, self.rate = NumberControl('α', 'as read', 0.2, 0.6, 0.36, 0.01), NumberControl(
+            'beats/min', 'as read', 30, 200, 70, 1, '.0f'
+        )
+        self.guidance = FloatSlider(1, min=1, max=4, step=0.25, description='guidance')
+        self.steps, self.seed = SelectionSlider(
+            options=[2, 4, 8, 16, 32], value=STEPS, description='steps'
+        ), BoundedIntText(0, min=0, max=2**31 - 1, description='seed')
+        self.keep, self.save = (
+            Button(description=name, disabled=True) for name in ('Keep to compare', 'Files')
+        )
         self.runner, self.files = Runner(self.attempt, self.keep, self.save), HTML()
         self.tell = self.runner.tell
         self.kept, self.new = VBox(), VBox()
@@ -143,63 +230,133 @@ class Studio(VBox):
     def _arrange(self):
         row = dict(flex_flow='row wrap', grid_gap='8px 24px', align_items='flex-start')
         asks = VBox([self.ef, self.alpha, self.rate, self.guidance, self.steps, self.seed])
-        super().__init__([HBox([self.source, self.number, self.upload, self.frame], layout=Layout(**row)),
-                          HBox([VBox([self.image, self.credit]), self.dial, asks], layout=Layout(**row)),
-                          self.runner, self.files, HBox([self.kept, self.new], layout=Layout(**row))])
+        super().__init__([
+            HBox([self.source, self.number, self.upload, self.frame], layout=Layout(**row)),
+            HBox([VBox([self.image, self.credit]), self.dial, asks], layout=Layout(**row)),
+            self.runner,
+            self.files,
+            HBox([self.kept, self.new], layout=Layout(**row)),
+        ])
 
     def _listen(self):
-        for control in (self.source, self.number, self.upload): control.observe(lambda change: self.choose(), 'value')
+        for control in (self.source, self.number, self.upload):
+            control.observe(lambda change: self.choose(), 'value')
         self.frame.observe(lambda change: self.look(), 'value')
-        self.keep.on_click(lambda button: self.compare()); self.save.on_click(lambda button: self.hand_over())
+        self.keep.on_click(lambda button: self.compare())
+        self.save.on_click(lambda button: self.hand_over())
 
-    def choose(self)->None:
+    def choose(self) -> None:
         "The clip of the chosen source, at its first frame."
-        for control,needed in ((self.number, 'phantom'), (self.upload, 'file')): control.layout.display = None if self.source.value == needed else 'none'
-        try: self.clip = open_clip(self.source.value, self.number.value, bytes(self.upload.value[0]['content']) if self.upload.value else None)
-        except InputError as error: return self.tell(str(error), 'alert')
+        for control, needed in ((self.number, 'phantom'), (self.upload, 'file')):
+            control.layout.display = None if self.source.value == needed else 'none'
+        try:
+            self.clip = open_clip(
+                self.source.value,
+                self.number.value,
+                bytes(self.upload.value[0]['content']) if self.upload.value else None,
+            )
+        except InputError as error:
+            return self.tell(str(error), 'alert')
         self.credit.value = CREDIT if self.source.value == 'real loop' else ''
         self.frame.max = len(self.clip.video) - 1
         self.look()
 
-    def look(self)->None:
+    def look(self) -> None:
         "What stage 1 reads of the chosen frame."
-        self.read = read_prompt(self.stages, self.clip.video, min(self.frame.value, self.frame.max), self.clip.fps if self.clip.fps_known else None)
+        self.read = read_prompt(
+            self.stages,
+            self.clip.video,
+            min(self.frame.value, self.frame.max),
+            self.clip.fps if self.clip.fps_known else None,
+        )
         self.image.value = picture(self.read.frame, self.read.mask)
-        self.dial.show(self.read); self.alpha.show(self.read.alpha); self.rate.show(self.read.heart_rate)
-        self.tell(f'Read: phase {math.degrees(self.read.theta):.0f}°, confidence {self.read.confidence:.2f}; α {self.read.alpha:.2f} ({self.read.origin["alpha"]}), {self.read.heart_rate:.0f} beats/min ({self.read.origin["heart_rate"]}).')
+        self.dial.show(self.read)
+        self.alpha.show(self.read.alpha)
+        self.rate.show(self.read.heart_rate)
+        self.tell(
+            f'Read: phase {math.degrees(self.read.theta):.0f}°, confidence'
+            f' {self.read.confidence:.2f}; α {self.read.alpha:.2f} ({self.read.origin["alpha"]}),'
+            f' {self.read.heart_rate:.0f} beats/min ({self.read.origin["heart_rate"]}).'
+        )
 
-    def attempt(self)->str:
+    def attempt(self) -> str:
         "Draw; if that fails, what was there before stays."
         before, self.files.value = self.new.children, ''
-        try: self.draw()
-        except Exception: self.new.children = before; raise
+        try:
+            self.draw()
+        except Exception:
+            self.new.children = before
+            raise
         self.keep.disabled = self.save.disabled = False
         return 'Drawn. Turn its dial, play it with space, keep it to compare.'
 
-    def draw(self)->None:
+    def draw(self) -> None:
         "Draw the beat that the controls ask for, first as motion alone."
-        start, ef, how = time.process_time(), self.ef.value, dict(steps=self.steps.value, guidance=self.guidance.value, seed=self.seed.value, watch=self.runner.watch)
-        prompt = asked(self.read, self.dial.theta if self.dial.asked else None, self.alpha.value, self.rate.value)
+        start, ef, how = (
+            time.process_time(),
+            self.ef.value,
+            dict(
+                steps=self.steps.value,
+                guidance=self.guidance.value,
+                seed=self.seed.value,
+                watch=self.runner.watch,
+            ),
+        )
+        prompt = asked(
+            self.read,
+            self.dial.theta if self.dial.asked else None,
+            self.alpha.value,
+            self.rate.value,
+        )
         check_request(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef)
         story, theta = predict_motion(self.stages, prompt, ef, **how), phase_grid(32)
-        first = Beat(video=deformation_only(prompt, story, theta).clamp(0, 1), tau=unwarp(theta, prompt.alpha), alpha=prompt.alpha, fps=32*prompt.heart_rate/60, heart_rate=prompt.heart_rate)
+        first = Beat(
+            video=deformation_only(prompt, story, theta).clamp(0, 1),
+            tau=unwarp(theta, prompt.alpha),
+            alpha=prompt.alpha,
+            fps=32 * prompt.heart_rate / 60,
+            heart_rate=prompt.heart_rate,
+        )
         self.new.children = [HTML('<b>moved, not yet painted</b>'), FlipBook(first)]
         beat = sample_residual(self.stages, prompt, story, **how)
-        facts = report(self.stages, prompt, beat, self.clip.source, self.frame.value, ef, how['seed'], time.process_time()-start)
-        self.prompt, self.beat, self.facts = prompt, beat, facts | dict(alpha_measured=float(beat.tau[beat.area.argmin()]))
-        self.new.children = [HTML(f'<b>seed {how["seed"]}, {how["steps"]} steps, guidance {how["guidance"]:g}</b>'), FlipBook(beat), HTML(comparison(self.facts))]
+        facts = report(
+            self.stages,
+            prompt,
+            beat,
+            self.clip.source,
+            self.frame.value,
+            ef,
+            how['seed'],
+            time.process_time() - start,
+        )
+        self.prompt, self.beat, self.facts = (
+            prompt,
+            beat,
+            facts | dict(alpha_measured=float(beat.tau[beat.area.argmin()])),
+        )
+        self.new.children = [
+            HTML(f'<b>seed {how["seed"]}, {how["steps"]} steps, guidance {how["guidance"]:g}</b>'),
+            FlipBook(beat),
+            HTML(comparison(self.facts)),
+        ]
         self.link()
 
-    def compare(self)->None:
+    def compare(self) -> None:
         "The beat moves to the left; the next comes beside it."
         self.kept.children, self.new.children = self.new.children, []
 
-    def link(self)->None:
+    def link(self) -> None:
         "Two books turn as one, in the browser."
-        books = [child for box in (self.kept, self.new) for child in box.children if isinstance(child, FlipBook)]
-        if len(books) == 2: jslink(*((book, 'frame') for book in books))
+        books = [
+            child
+            for box in (self.kept, self.new)
+            for child in box.children
+            if isinstance(child, FlipBook)
+        ]
+        if len(books) == 2:
+            jslink(*((book, 'frame') for book in books))
 
-    def hand_over(self)->None:
+    def hand_over(self) -> None:
         "Links to the files of the last beat."
         with tempfile.TemporaryDirectory() as folder:
             names = write_results(Path(folder), self.stages, self.prompt, self.beat, self.facts)

@@ -17,11 +17,14 @@ from .flipbook import sprite
 
 # %% ../../nbs/apps/05_loop_viewer.ipynb #a83e52e1
 def outlines(
-    mask:Tensor, # (t h w) LV probability in [0,1]
-)->list[str]: # (t) SVG paths in px, integers at the middle of a pixel
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+) -> list[str]:  # (t) SVG paths in px, integers at the middle of a pixel
     "The edge of each mask as a page draws it; nothing for an empty one."
-    def path(m): return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in outline(m, 48)) + 'Z'
-    return [path(m) if (m >= .5).any() else '' for m in mask]
+
+    def path(m):
+        return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in outline(m, 48)) + 'Z'
+
+    return [path(m) if (m >= 0.5).any() else '' for m in mask]
 
 # %% ../../nbs/apps/05_loop_viewer.ipynb #543f06b1
 _CSS = """
@@ -156,33 +159,43 @@ export default {render};
 """
 
 class Reel(anywidget.AnyWidget):
-    "A film with outlines, its area curve with marks, and a line for each beat. Sends `frame`, `x`, `y` in px and `inside` of a click."
+    """A film with outlines, its area curve with marks, and a line for each beat. Sends `frame`,
+    `x`, `y` in px and `inside` of a click."""
+
     _esm, _css = _ESM, _CSS
-    frame = traitlets.Int().tag(sync=True)      # the one in sight
-    marks = traitlets.List().tag(sync=True)     # frames of ED, ES, ED, ... ES, ED
-    kept = traitlets.List().tag(sync=True)      # whether each beat is accepted
-    beats = traitlets.List().tag(sync=True)     # (what it is, what is wrong with it) of each, as text
-    clicks = traitlets.List().tag(sync=True)    # (frame, x, y, inside) of each, to be drawn
+    frame = traitlets.Int().tag(sync=True)  # the one in sight
+    marks = traitlets.List().tag(sync=True)  # frames of ED, ES, ED, ... ES, ED
+    kept = traitlets.List().tag(sync=True)  # whether each beat is accepted
+    beats = traitlets.List().tag(sync=True)  # (what it is, what is wrong with it) of each, as text
+    clicks = traitlets.List().tag(sync=True)  # (frame, x, y, inside) of each, to be drawn
     outlines = traitlets.List().tag(sync=True)  # (t) SVG paths
-    area = traitlets.List().tag(sync=True)      # (t) px^2
+    area = traitlets.List().tag(sync=True)  # (t) px^2
     sprite = traitlets.Bytes().tag(sync=True)
-    size = traitlets.List().tag(sync=True)      # width and height of a frame
+    size = traitlets.List().tag(sync=True)  # width and height of a frame
     fps = traitlets.Float().tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
-    def show(self,
-        clip:Clip,
-        mask:Tensor, # (t h w) LV probability in [0,1]
-        caption:str='',
-    )->None:
+    def show(
+        self,
+        clip: Clip,
+        mask: Tensor,  # (t h w) LV probability in [0,1]
+        caption: str = '',
+    ) -> None:
         "Another film."
         with self.hold_sync():
-            self.sprite, self.size, self.fps, self.caption = sprite(clip.video, 70), [*clip.video.shape[:-3:-1]], clip.fps, caption
+            self.sprite, self.size, self.fps, self.caption = (
+                sprite(clip.video, 70),
+                [*clip.video.shape[:-3:-1]],
+                clip.fps,
+                caption,
+            )
             self.outline(mask)
 
-    def outline(self,
-        mask:Tensor, # (t h w) LV probability in [0,1]
-    )->None:
+    def outline(
+        self,
+        mask: Tensor,  # (t h w) LV probability in [0,1]
+    ) -> None:
         "Other masks of the same film."
-        with self.hold_sync(): self.outlines, self.area = outlines(mask), mask.sum((1, 2)).tolist()
+        with self.hold_sync():
+            self.outlines, self.area = outlines(mask), mask.sum((1, 2)).tolist()

@@ -80,77 +80,121 @@ export default {render};
 
 class PhaseDial(anywidget.AnyWidget):
     "The posterior of a prompt's phase, and a hand to overrule it."
+
     _esm, _css = _ESM, _CSS
-    posterior = traitlets.List([1.]).tag(sync=True) # (n) probabilities
-    read = traitlets.Float().tag(sync=True)         # radians: the phase as stage 1 has it
-    theta = traitlets.Float().tag(sync=True)        # radians: the phase that counts
-    asked = traitlets.Bool().tag(sync=True)         # whether the user has said it
+    posterior = traitlets.List([1.0]).tag(sync=True)  # (n) probabilities
+    read = traitlets.Float().tag(sync=True)  # radians: the phase as stage 1 has it
+    theta = traitlets.Float().tag(sync=True)  # radians: the phase that counts
+    asked = traitlets.Bool().tag(sync=True)  # whether the user has said it
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
-    def show(self, prompt:Prompt)->None:
+    def show(self, prompt: Prompt) -> None:
         "Another prompt, as it was read."
         with self.hold_trait_notifications():
-            self.posterior, self.read, self.theta, self.asked = prompt.posterior.tolist(), prompt.theta, prompt.theta, False
+            self.posterior, self.read, self.theta, self.asked = (
+                prompt.posterior.tolist(),
+                prompt.theta,
+                prompt.theta,
+                False,
+            )
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #a9319161
 class NumberControl(HBox):
     "A number as it was read, or as it is asked for."
-    def __init__(self,
-        name:str, unread:str, # what it is; what a tick means
-        low:float, high:float, value:float, step:float, form:str='.2f',
+
+    def __init__(
+        self,
+        name: str,
+        unread: str,  # what it is; what a tick means
+        low: float,
+        high: float,
+        value: float,
+        step: float,
+        form: str = '.2f',
     ):
-        self.slider = FloatSlider(value, min=low, max=high, step=step, description=name, readout_format=form, continuous_update=False, disabled=True, style=dict(description_width='70px'), layout=Layout(width='250px'))
+        self.slider = FloatSlider(
+            value,
+            min=low,
+            max=high,
+            step=step,
+            description=name,
+            readout_format=form,
+            continuous_update=False,
+            disabled=True,
+            style=dict(description_width='70px'),
+            layout=Layout(width='250px'),
+        )
         self.auto = Checkbox(True, description=unread, indent=False, layout=Layout(width='auto'))
         traitlets.dlink((self.auto, 'value'), (self.slider, 'disabled'))
         super().__init__([self.slider, self.auto], layout=Layout(flex_flow='row wrap'))
 
     @property
-    def value(self)->float|None: return None if self.auto.value else self.slider.value # None: as read
+    def value(self) -> float | None:
+        return None if self.auto.value else self.slider.value  # None: as read
 
-    def show(self, value:float)->None:
+    def show(self, value: float) -> None:
         "What was read, where nothing is asked."
-        if self.auto.value: self.slider.value = value
+        if self.auto.value:
+            self.slider.value = value
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #a9319101
 def asked(
-    prompt:Prompt, # as it was read
-    theta:float|None=None, # radians
-    alpha:float|None=None, # in (0,1)
-    heart_rate:float|None=None, # bpm
-)->Prompt:
+    prompt: Prompt,  # as it was read
+    theta: float | None = None,  # radians
+    alpha: float | None = None,  # in (0,1)
+    heart_rate: float | None = None,  # bpm
+) -> Prompt:
     "A prompt with what the user knows better."
-    known = {name: value for name,value in dict(theta=theta, alpha=alpha, heart_rate=heart_rate).items() if value is not None}
+    known = {
+        name: value
+        for name, value in dict(theta=theta, alpha=alpha, heart_rate=heart_rate).items()
+        if value is not None
+    }
     origin = prompt.origin | {dict(theta='phase').get(name, name): 'asked' for name in known}
-    if 'heart_rate' in known and origin['alpha'] == 'prior': known['alpha'] = float(alpha_prior(heart_rate))
+    if 'heart_rate' in known and origin['alpha'] == 'prior':
+        known['alpha'] = float(alpha_prior(heart_rate))
     return replace(prompt, **known, origin=origin)
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #0ef541d1
 def open_clip(
-    source:str, # 'real loop', 'phantom' or 'file'
-    number:int=0, # of the phantom
-    content:bytes|None=None, # of the file
-)->Clip:
+    source: str,  # 'real loop', 'phantom' or 'file'
+    number: int = 0,  # of the phantom
+    content: bytes | None = None,  # of the file
+) -> Clip:
     "A clip to choose a frame from. InputError where there is none in the file."
-    if source == 'real loop': return real_loop()
+    if source == 'real loop':
+        return real_loop()
     if source == 'phantom':
         beat = phantom(seeded(number, 4))
         return Clip(beat.video, beat.fps, f'phantom-{number}')
-    if not content: raise InputError('expected a file, and none was given: choose a DICOM, AVI, MP4, GIF, PNG or JPEG')
+    if not content:
+        raise InputError(
+            'expected a file, and none was given: choose a DICOM, AVI, MP4, GIF, PNG or JPEG'
+        )
     with TemporaryDirectory() as folder:
-        path = Path(folder)/'film'
+        path = Path(folder) / 'film'
         path.write_bytes(content)
         return decode(path)
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #0ef54101
 def picture(
-    frame:Tensor, # (1 h w) in [0,1]
-    mask:Tensor|None=None, # (h w) whose outline is drawn
-    scale:int=2,
-)->bytes: # PNG
+    frame: Tensor,  # (1 h w) in [0,1]
+    mask: Tensor | None = None,  # (h w) whose outline is drawn
+    scale: int = 2,
+) -> bytes:  # PNG
     "A frame, enlarged, with the outline of its ventricle."
-    gray = (frame[0]/frame.quantile(.995).clamp_min(1e-3)).clamp(0, 1).mul(255).byte().cpu().numpy()
-    drawn = Picture.fromarray(gray).resize([scale*side for side in gray.shape[::-1]], Picture.BICUBIC).convert('RGB')
-    for line in find_contours(mask.cpu().numpy(), .5) if mask is not None else []:
-        ImageDraw.Draw(drawn).line([(scale*(x+.5), scale*(y+.5)) for y,x in line], fill=COLORS['pred'], width=2)
-    file = BytesIO(); drawn.save(file, 'png')
+    gray = (
+        (frame[0] / frame.quantile(0.995).clamp_min(1e-3)).clamp(0, 1).mul(255).byte().cpu().numpy()
+    )
+    drawn = (
+        Picture.fromarray(gray)
+        .resize([scale * side for side in gray.shape[::-1]], Picture.BICUBIC)
+        .convert('RGB')
+    )
+    for line in find_contours(mask.cpu().numpy(), 0.5) if mask is not None else []:
+        ImageDraw.Draw(drawn).line(
+            [(scale * (x + 0.5), scale * (y + 0.5)) for y, x in line], fill=COLORS['pred'], width=2
+        )
+    file = BytesIO()
+    drawn.save(file, 'png')
     return file.getvalue()

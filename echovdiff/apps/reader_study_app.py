@@ -36,59 +36,108 @@ export default {render};
 
 class Keys(anywidget.AnyWidget):
     "A strip that hears keys, and sends a mark from 1 to 5, 'left', 'right', 'next' or 'back'."
+
     _esm = _ESM
 
 # %% ../../nbs/apps/02_reader_study_app.ipynb #4ad97ae3
 class Desk(VBox):
     "Where a reader rates a study: two players, marks, one choice, Next."
-    def __init__(self,
-        study:Study,
-        reader:str, # name of letters, digits, - and _
-        width:int=336, # of a player, px
+
+    def __init__(
+        self,
+        study: Study,
+        reader: str,  # name of letters, digits, - and _
+        width: int = 336,  # of a player, px
     ):
         self.study, self.reader = study, reader
-        row = lambda options, name: RadioButtons(options=options, value=None, description=name, orientation='horizontal', layout=Layout(width='auto'), style=dict(description_width='150px'))
-        self.players = [Video(format='mp4', autoplay=True, loop=True, controls=True, layout=Layout(width=f'{width}px')) for _ in range(2)]
+        row = lambda options, name: RadioButtons(
+            options=options,
+            value=None,
+            description=name,
+            orientation='horizontal',
+            layout=Layout(width='auto'),
+            style=dict(description_width='150px'),
+        )
+        self.players = [
+            Video(
+                format='mp4',
+                autoplay=True,
+                loop=True,
+                controls=True,
+                layout=Layout(width=f'{width}px'),
+            )
+            for _ in range(2)
+        ]
         self.rows = [[row([1, 2, 3, 4, 5], name) for name in QUESTIONS.values()] for _ in range(2)]
-        self.choice, self.button = row(['left', 'right'], 'which one is real?'), Button(description='Next', button_style='primary')
+        self.choice, self.button = row(['left', 'right'], 'which one is real?'), Button(
+            description='Next', button_style='primary'
+        )
         self.head, self.says, self.strip = HTML(), HTML(), Keys()
         sides = [VBox([player, *rows]) for player, rows in zip(self.players, self.rows)]
-        self.work = VBox([HBox(sides, layout=Layout(flex_flow='row wrap', grid_gap='24px')), self.choice, self.button, self.strip])
+        self.work = VBox([
+            HBox(sides, layout=Layout(flex_flow='row wrap', grid_gap='24px')),
+            self.choice,
+            self.button,
+            self.strip,
+        ])
         super().__init__([self.head, self.work, self.says])
         self.button.on_click(lambda _: self.answer())
         self.strip.on_msg(lambda _, said, files: self.press(said['key']))
         self.turn()
 
-    def turn(self)->None:
+    def turn(self) -> None:
         "Show the first trial without an answer, or thanks."
         self.trial, self.began = self.study.next(self.reader), time.monotonic()
         self.says.value = ''
-        for row in (*self.rows[0], *self.rows[1], self.choice): row.value = None
-        if self.trial is None: self.head.value, self.work.layout.display = '<b>That was the last one. Thank you!</b>', 'none'; return
-        self.head.value = f'<b>{self.trial.done+1} of {self.trial.of}</b> &nbsp; 1: poor &nbsp; 5: excellent'
-        for player, clip in zip(self.players, (self.trial.left, self.trial.right)): player.value = (self.study.folder/'clips'/f'{clip}.mp4').read_bytes()
+        for row in (*self.rows[0], *self.rows[1], self.choice):
+            row.value = None
+        if self.trial is None:
+            self.head.value, self.work.layout.display = (
+                '<b>That was the last one. Thank you!</b>',
+                'none',
+            )
+            return
+        self.head.value = (
+            f'<b>{self.trial.done+1} of {self.trial.of}</b> &nbsp; 1: poor &nbsp; 5: excellent'
+        )
+        for player, clip in zip(self.players, (self.trial.left, self.trial.right)):
+            player.value = (self.study.folder / 'clips' / f'{clip}.mp4').read_bytes()
 
-    def press(self, key:int|str)->None:
+    def press(self, key: int | str) -> None:
         "What a key of `Keys` does."
         rows = [*self.rows[0], *self.rows[1]]
-        if key == 'next': self.answer()
-        elif key in ('left', 'right'): self.choice.value = key
-        elif key == 'back': next((row for row in reversed(rows) if row.value is not None), self.choice).value = None
-        elif None in [row.value for row in rows]: next(row for row in rows if row.value is None).value = key
+        if key == 'next':
+            self.answer()
+        elif key in ('left', 'right'):
+            self.choice.value = key
+        elif key == 'back':
+            next((row for row in reversed(rows) if row.value is not None), self.choice).value = None
+        elif None in [row.value for row in rows]:
+            next(row for row in rows if row.value is None).value = key
 
-    def answer(self)->None:
+    def answer(self) -> None:
         "Write the answer and go on; or say what is missing."
         left, right = ([row.value for row in rows] for rows in self.rows)
         try:
-            if self.choice.value is None: raise ValueError('which one is real? Choose left or right; a guess is an answer')
-            self.study.record(self.reader, self.trial, left, right, self.choice.value, time.monotonic()-self.began)
-        except ValueError as error: self.says.value = f'<span role="alert">Not yet: {error}.</span>'
-        else: self.turn()
+            if self.choice.value is None:
+                raise ValueError('which one is real? Choose left or right; a guess is an answer')
+            self.study.record(
+                self.reader,
+                self.trial,
+                left,
+                right,
+                self.choice.value,
+                time.monotonic() - self.began,
+            )
+        except ValueError as error:
+            self.says.value = f'<span role="alert">Not yet: {error}.</span>'
+        else:
+            self.turn()
 
 # %% ../../nbs/apps/02_reader_study_app.ipynb #4ad97a01
 def rate(
-    study:Study|str|Path, # or its folder
-    reader:str, # name of letters, digits, - and _
-)->Desk:
+    study: Study | str | Path,  # or its folder
+    reader: str,  # name of letters, digits, - and _
+) -> Desk:
     "The desk of a reader, at the first trial without an answer."
     return Desk(study if isinstance(study, Study) else Study(study), reader)

@@ -36,93 +36,181 @@ from ..generate.beat_report import save_page
 
 # %% ../../nbs/cli/00_commands.ipynb #fe4e8adc
 def number(
-    low:float, high:float, # the open range it must lie in
-    words:tuple[str,...]=(), # words that are allowed as well
+    low: float,
+    high: float,  # the open range it must lie in
+    words: tuple[str, ...] = (),  # words that are allowed as well
 ):
     "A reader for argparse: a number in a range, or one of a few words."
-    def convert(text:str):
-        if text in words: return text
-        try: value = float(text)
-        except ValueError: value = math.nan
-        if low < value < high: return value
+
+    def convert(text: str):
+        if text in words:
+            return text
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if low < value < high:
+            return value
         also = f" or {', '.join(words)}" if words else ''
-        raise argparse.ArgumentTypeError(f'expected a number between {low:g} and {high:g}{also}, got {text!r}')
+        raise argparse.ArgumentTypeError(
+            f'expected a number between {low:g} and {high:g}{also}, got {text!r}'
+        )
+
     return convert
 
 # %% ../../nbs/cli/00_commands.ipynb #fe4e8a01
 def whole(
-    low:int, high:int, # the closed range it must lie in
+    low: int,
+    high: int,  # the closed range it must lie in
 ):
     "A reader for argparse: a whole number in a range."
-    def convert(text:str)->int:
-        if text.lstrip('-').isdigit() and low <= int(text) <= high: return int(text)
-        raise argparse.ArgumentTypeError(f'expected a whole number from {low} to {high}, got {text!r}')
+
+    def convert(text: str) -> int:
+        if text.lstrip('-').isdigit() and low <= int(text) <= high:
+            return int(text)
+        raise argparse.ArgumentTypeError(
+            f'expected a whole number from {low} to {high}, got {text!r}'
+        )
+
     return convert
 
 # %% ../../nbs/cli/00_commands.ipynb #7c70dde0
 def add_reading(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`read`."
-    one = sub.add_parser('read', help='masks, phase, ED and ES, EF of a loop, a still, or a folder of them')
-    one.add_argument('path', help='DICOM, AVI, MP4, GIF, PNG or JPEG, or a folder of them at any depth')
+    one = sub.add_parser(
+        'read', help='masks, phase, ED and ES, EF of a loop, a still, or a folder of them'
+    )
+    one.add_argument(
+        'path', help='DICOM, AVI, MP4, GIF, PNG or JPEG, or a folder of them at any depth'
+    )
     one.add_argument('--out', required=True, help='folder for the results')
-    one.add_argument('--weights', default=None, help='a folder with reader/ or pcdm/ in it, or one of these (default: the one that ships)')
-    one.add_argument('--anonymous', action='store_true', help="name everything by the content of its file, never by the file's name")
+    one.add_argument(
+        '--weights',
+        default=None,
+        help='a folder with reader/ or pcdm/ in it, or one of these (default: the one that ships)',
+    )
+    one.add_argument(
+        '--anonymous',
+        action='store_true',
+        help="name everything by the content of its file, never by the file's name",
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #cb0efaff
 def read_command(
-    args:argparse.Namespace, # options of `read`
-)->int: # 2 if nothing could be read
+    args: argparse.Namespace,  # options of `read`
+) -> int:  # 2 if nothing could be read
     "Read a file or a folder, and say what came out."
-    rows = read_folder(load_reader(args.weights), args.path, args.out, args.anonymous, decode_apart, not sys.stderr.isatty())
-    failed, trusted = Counter(r['problem'] for r in rows if r['frames'] == ''), sum(r['trusted'] for r in rows)
+    rows = read_folder(
+        load_reader(args.weights),
+        args.path,
+        args.out,
+        args.anonymous,
+        decode_apart,
+        not sys.stderr.isatty(),
+    )
+    failed, trusted = Counter(r['problem'] for r in rows if r['frames'] == ''), sum(
+        r['trusted'] for r in rows
+    )
     n = len(rows) - failed.total()
     print(f"{some(n, 'file')} read, {trusted} of them trusted; {failed.total()} could not be read")
-    for reason, times in failed.most_common(): print(f'not read: {times} × {reason}')
-    for row in [r for r in rows if r['ef'] != ''][:5]: print(f"{row['file']}: EF {row['ef']:.0%}, α {row['alpha'] or '?'}, {row['heart_rate'] or '?'} bpm")
+    for reason, times in failed.most_common():
+        print(f'not read: {times} × {reason}')
+    for row in [r for r in rows if r['ef'] != ''][:5]:
+        print(
+            f"{row['file']}: EF {row['ef']:.0%}, α {row['alpha'] or '?'},"
+            f" {row['heart_rate'] or '?'} bpm"
+        )
     print(f'wrote {args.out}: see files.csv')
-    if n == 0: print('echovdiff: nothing could be read; the reasons stand above', file=sys.stderr)
+    if n == 0:
+        print('echovdiff: nothing could be read; the reasons stand above', file=sys.stderr)
     return 0 if n else 2
 
 # %% ../../nbs/cli/00_commands.ipynb #d2956250
 def add_data(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`prepare` and `doctor`."
-    prep = sub.add_parser('prepare', help='a data set, or a folder of loops, into a store of phase-labelled beats')
+    prep = sub.add_parser(
+        'prepare', help='a data set, or a folder of loops, into a store of phase-labelled beats'
+    )
     prep.add_argument('source', help='the folder')
-    prep.add_argument('--out', required=True, help="the store's folder; what was begun there is continued")
-    prep.add_argument('--format', choices=['auto', 'echonet', 'pediatric', 'camus', 'loops'], default='auto', help='how the folder is laid out (default: auto)')
-    prep.add_argument('--segmenter', default='pcdm', help='who finds the ventricle: pcdm, pcdm:FOLDER, medsam2:FOLDER, labels, masks:FOLDER (default: pcdm)')
-    prep.add_argument('--uniform', choices=['phase', 'time'], default='phase', help="how a beat's frames are spaced; time: as in the paper (default: phase)")
-    prep.add_argument('--frames', type=whole(2, 512), default=32, help='frames of a beat (default: 32)')
-    prep.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
-    prep.add_argument('--scheduler', default=None, help='address of a Dask scheduler, to work on its workers instead')
-    doc = sub.add_parser('doctor', help='what is wrong with a film, a data set, a store or a weights folder')
+    prep.add_argument(
+        '--out', required=True, help="the store's folder; what was begun there is continued"
+    )
+    prep.add_argument(
+        '--format',
+        choices=['auto', 'echonet', 'pediatric', 'camus', 'loops'],
+        default='auto',
+        help='how the folder is laid out (default: auto)',
+    )
+    prep.add_argument(
+        '--segmenter',
+        default='pcdm',
+        help=(
+            'who finds the ventricle: pcdm, pcdm:FOLDER, medsam2:FOLDER, labels, masks:FOLDER'
+            ' (default: pcdm)'
+        ),
+    )
+    prep.add_argument(
+        '--uniform',
+        choices=['phase', 'time'],
+        default='phase',
+        help="how a beat's frames are spaced; time: as in the paper (default: phase)",
+    )
+    prep.add_argument(
+        '--frames', type=whole(2, 512), default=32, help='frames of a beat (default: 32)'
+    )
+    prep.add_argument(
+        '--workers',
+        type=whole(1, 1024),
+        default=os.cpu_count(),
+        help='processes (default: one a core)',
+    )
+    prep.add_argument(
+        '--scheduler',
+        default=None,
+        help='address of a Dask scheduler, to work on its workers instead',
+    )
+    doc = sub.add_parser(
+        'doctor', help='what is wrong with a film, a data set, a store or a weights folder'
+    )
     doc.add_argument('path', help='a file or a folder')
     doc.add_argument('--all', action='store_true', help='decode every film of a data set, not 40')
-    doc.add_argument('--names', action='store_true', help="say the names of loose loops' files, which may be patients'")
+    doc.add_argument(
+        '--names',
+        action='store_true',
+        help="say the names of loose loops' files, which may be patients'",
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #d2956201
 def prepare_command(
-    args:argparse.Namespace, # options of `prepare`
-)->None:
+    args: argparse.Namespace,  # options of `prepare`
+) -> None:
     "Prepare a store and say what is in it."
     recipe = Recipe(segmenter=args.segmenter, uniform=args.uniform, frames=args.frames)
     store = prepare(args.source, args.out, args.format, recipe, args.workers, args.scheduler)
-    facts = json.loads((store.folder/'summary.json').read_text())
-    print(f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')}: {some(facts['beats'], 'beat')} "
-          f"({', '.join(f'{k} {v}' for k, v in facts['beats_by_split'].items())})")
+    facts = json.loads((store.folder / 'summary.json').read_text())
+    print(
+        f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')}:"
+        f" {some(facts['beats'], 'beat')}"
+        f" ({', '.join(f'{k} {v}' for k, v in facts['beats_by_split'].items())})"
+    )
     for what in ('rejected', 'problems'):
-        for reason, n in facts[what].items(): print(f"{'beats rejected' if what == 'rejected' else 'films without a beat'}: {n} × {reason}")
-    for fault in facts['faults']: print(f'the data set: {fault}')
+        for reason, n in facts[what].items():
+            print(
+                f"{'beats rejected' if what == 'rejected' else 'films without a beat'}: {n} ×"
+                f" {reason}"
+            )
+    for fault in facts['faults']:
+        print(f'the data set: {fault}')
     print(f'wrote {args.out}: look at summary.png')
 
 # %% ../../nbs/cli/00_commands.ipynb #d2956202
 def doctor_command(
-    args:argparse.Namespace, # options of `doctor`
-)->int: # 1 if anything must be mended
+    args: argparse.Namespace,  # options of `doctor`
+) -> int:  # 1 if anything must be mended
     "Print the doctor's findings."
     found = diagnose(args.path, args.all, args.names)
     print(*found, sep='\n')
@@ -130,143 +218,376 @@ def doctor_command(
 
 # %% ../../nbs/cli/00_commands.ipynb #5d72bf04
 def add_synthesis(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`synthesize`."
-    syn = sub.add_parser('synthesize', help="a data set of generated films, laid out as EchoNet-Dynamic is; under accelerate launch, by many processes")
-    syn.add_argument('-n', '--n', type=whole(1, 10**6), required=True, help='films (under torchrun say -n: it takes --n for an option of its own)')
-    syn.add_argument('--out', required=True, help="the set's folder; what was begun there is continued")
-    syn.add_argument('--from', dest='source', default='phantom', help="where prompts come from: phantom, or a store's folder (default: phantom)")
-    syn.add_argument('--ef-range', type=number(5, 85), nargs=2, default=(20., 75.), metavar=('LO', 'HI'), help='ejection fractions to ask for, in percent (default: 20 75)')
-    syn.add_argument('--seconds', type=number(.5, 60), default=3.5, help='length of a film (default: 3.5)')
-    syn.add_argument('--frames', type=whole(8, 128), default=64, help='frames in which a beat is drawn (default: 64)')
-    syn.add_argument('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
-    syn.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='another number, another set (default: 0)')
-    syn.add_argument('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
+    syn = sub.add_parser(
+        'synthesize',
+        help=(
+            "a data set of generated films, laid out as EchoNet-Dynamic is; under accelerate"
+            " launch, by many processes"
+        ),
+    )
+    syn.add_argument(
+        '-n',
+        '--n',
+        type=whole(1, 10**6),
+        required=True,
+        help='films (under torchrun say -n: it takes --n for an option of its own)',
+    )
+    syn.add_argument(
+        '--out', required=True, help="the set's folder; what was begun there is continued"
+    )
+    syn.add_argument(
+        '--from',
+        dest='source',
+        default='phantom',
+        help="where prompts come from: phantom, or a store's folder (default: phantom)",
+    )
+    syn.add_argument(
+        '--ef-range',
+        type=number(5, 85),
+        nargs=2,
+        default=(20.0, 75.0),
+        metavar=('LO', 'HI'),
+        help='ejection fractions to ask for, in percent (default: 20 75)',
+    )
+    syn.add_argument(
+        '--seconds', type=number(0.5, 60), default=3.5, help='length of a film (default: 3.5)'
+    )
+    syn.add_argument(
+        '--frames',
+        type=whole(8, 128),
+        default=64,
+        help='frames in which a beat is drawn (default: 64)',
+    )
+    syn.add_argument(
+        '--steps',
+        type=whole(1, 250),
+        default=STEPS,
+        help=f'diffusion steps of each stage (default: {STEPS})',
+    )
+    syn.add_argument(
+        '--seed',
+        type=whole(0, 2**31 - 1),
+        default=0,
+        help='another number, another set (default: 0)',
+    )
+    syn.add_argument(
+        '--weights', default=None, help='a weights folder of your own (default: the one that ships)'
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #5d72bf01
 def synthesize_command(
-    args:argparse.Namespace, # options of `synthesize`
-)->None:
+    args: argparse.Namespace,  # options of `synthesize`
+) -> None:
     "Synthesize a data set and say what is in it."
     low, high = args.ef_range
-    facts = synthesize(args.out, Order(args.n, (low/100, high/100), args.seed, args.seconds, frames=args.frames, steps=args.steps), args.source, args.weights)
-    if int(os.environ.get('RANK', 0)): return                                 # one of many processes speaks
-    print(f"{facts['films']} films ({', '.join(f'{k} {v}' for k, v in facts['films_by_split'].items())}); EF asked and measured differ by {facts['ef_asked_to_measured']['mae']:.1f} points")
-    for fault, n in facts['left_out'].items(): print(f'films left out: {n} × {fault}')
+    facts = synthesize(
+        args.out,
+        Order(
+            args.n,
+            (low / 100, high / 100),
+            args.seed,
+            args.seconds,
+            frames=args.frames,
+            steps=args.steps,
+        ),
+        args.source,
+        args.weights,
+    )
+    if int(os.environ.get('RANK', 0)):
+        return  # one of many processes speaks
+    print(
+        f"{facts['films']} films"
+        f" ({', '.join(f'{k} {v}' for k, v in facts['films_by_split'].items())}); EF asked and"
+        f" measured differ by {facts['ef_asked_to_measured']['mae']:.1f} points"
+    )
+    for fault, n in facts['left_out'].items():
+        print(f'films left out: {n} × {fault}')
     print(f"{facts['statement']}\nwrote {args.out}: see synthetic.json")
 
 # %% ../../nbs/cli/00_commands.ipynb #eda02100
 def add_training(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`train`."
-    fit = sub.add_parser('train', help='train a stage, or all; under accelerate launch, by many processes')
+    fit = sub.add_parser(
+        'train', help='train a stage, or all; under accelerate launch, by many processes'
+    )
     fit.add_argument('stage', choices=[*TrainingPlan().steps, 'all', 'referee'])
-    fit.add_argument('--data', default='phantom', help='what to train on: phantom, or the folder of a store that prepare made (default: phantom)')
+    fit.add_argument(
+        '--data',
+        default='phantom',
+        help=(
+            'what to train on: phantom, or the folder of a store that prepare made (default:'
+            ' phantom)'
+        ),
+    )
     fit.add_argument('--out', required=True, help="the run's folder")
-    fit.add_argument('--preset', choices=['small', 'paper', 'tiny'], default='small', help='which plan (default: small, the one that ships)')
-    fit.add_argument('--steps', type=whole(1, 10**9), default=None, help="training steps of each stage (default: the plan's)")
-    fit.add_argument('--times', type=whole(1, 4096), default=1, help='so many times the beats a step; under accelerate launch a multiple of the processes (default: 1)')
-    fit.add_argument('--echofm', default='', metavar='FOLDER', help='an EchoFM that tools/convert_echofm.py wrote, for stage 1 to look through')
-    fit.add_argument('--borrow', default='', metavar='FOLDER', help='a text-to-video model in diffusers\' format, for stage 3: vae/ and unet/')
-    fit.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='of weights, data and noise (default: 0)')
+    fit.add_argument(
+        '--preset',
+        choices=['small', 'paper', 'tiny'],
+        default='small',
+        help='which plan (default: small, the one that ships)',
+    )
+    fit.add_argument(
+        '--steps',
+        type=whole(1, 10**9),
+        default=None,
+        help="training steps of each stage (default: the plan's)",
+    )
+    fit.add_argument(
+        '--times',
+        type=whole(1, 4096),
+        default=1,
+        help=(
+            'so many times the beats a step; under accelerate launch a multiple of the processes'
+            ' (default: 1)'
+        ),
+    )
+    fit.add_argument(
+        '--echofm',
+        default='',
+        metavar='FOLDER',
+        help='an EchoFM that tools/convert_echofm.py wrote, for stage 1 to look through',
+    )
+    fit.add_argument(
+        '--borrow',
+        default='',
+        metavar='FOLDER',
+        help='a text-to-video model in diffusers\' format, for stage 3: vae/ and unet/',
+    )
+    fit.add_argument(
+        '--seed',
+        type=whole(0, 2**31 - 1),
+        default=0,
+        help='of weights, data and noise (default: 0)',
+    )
     fit.add_argument('--resume', action='store_true', help='continue a run that was stopped')
 
 # %% ../../nbs/cli/00_commands.ipynb #eda02101
 def plan_of(
-    args:argparse.Namespace, # options of `train`
-)->TrainingPlan:
+    args: argparse.Namespace,  # options of `train`
+) -> TrainingPlan:
     "The preset, as the options change it."
-    plan = replace(getattr(TrainingPlan, args.preset)(), data=args.data, times=args.times, seed=args.seed)
-    if args.echofm: plan = plan.upon(args.echofm)
-    if args.borrow: plan = plan.borrowing(args.borrow)
+    plan = replace(
+        getattr(TrainingPlan, args.preset)(), data=args.data, times=args.times, seed=args.seed
+    )
+    if args.echofm:
+        plan = plan.upon(args.echofm)
+    if args.borrow:
+        plan = plan.borrowing(args.borrow)
     return replace(plan, steps=dict.fromkeys(plan.steps, args.steps)) if args.steps else plan
 
 # %% ../../nbs/cli/00_commands.ipynb #eda02102
 def train_command(
-    args:argparse.Namespace, # options of `train`
-)->None:
+    args: argparse.Namespace,  # options of `train`
+) -> None:
     "Train a stage, all of them, or a referee."
-    if args.stage != 'referee': return train(args.stage, args.out, plan_of(args), args.resume)
+    if args.stage != 'referee':
+        return train(args.stage, args.out, plan_of(args), args.resume)
     from echovdiff.evaluate.scorer import ScorerPlan, train_scorer
+
     plan = ScorerPlan.tiny() if args.preset == 'tiny' else ScorerPlan()
-    train_scorer(args.out, replace(plan, stills=args.steps, clips=args.steps) if args.steps else plan)
+    train_scorer(
+        args.out, replace(plan, stills=args.steps, clips=args.steps) if args.steps else plan
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #fb04dcb6
 def add_adapting(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`adapt`."
-    ours = sub.add_parser('adapt', help='bring stage 1 to pictures of your own, traced or not, in minutes')
-    ours.add_argument('--data', required=True, help='a store that prepare made, or a folder with images/*.png, masks/*.png (1 LV, 2 muscle, 3 left atrium) and phase.csv (file,phase)')
+    ours = sub.add_parser(
+        'adapt', help='bring stage 1 to pictures of your own, traced or not, in minutes'
+    )
+    ours.add_argument(
+        '--data',
+        required=True,
+        help=(
+            'a store that prepare made, or a folder with images/*.png, masks/*.png (1 LV, 2 muscle,'
+            ' 3 left atrium) and phase.csv (file,phase)'
+        ),
+    )
     ours.add_argument('--out', required=True, help='the new weights folder; must not exist yet')
-    ours.add_argument('--weights', default=None, help='the weights to start from (default: the ones that ship)')
-    ours.add_argument('--minutes', type=number(0, 1440), default=FineTuneConfig.minutes, help=f'process time it may take (default: {FineTuneConfig.minutes:g})')
-    ours.add_argument('--seed', type=whole(0, 2**31-1), default=0, help='of what is held out, drawn and degraded (default: 0)')
+    ours.add_argument(
+        '--weights', default=None, help='the weights to start from (default: the ones that ship)'
+    )
+    ours.add_argument(
+        '--minutes',
+        type=number(0, 1440),
+        default=FineTuneConfig.minutes,
+        help=f'process time it may take (default: {FineTuneConfig.minutes:g})',
+    )
+    ours.add_argument(
+        '--seed',
+        type=whole(0, 2**31 - 1),
+        default=0,
+        help='of what is held out, drawn and degraded (default: 0)',
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #e0d2747b
 def adapt_command(
-    args:argparse.Namespace, # options of `adapt`
-)->None:
+    args: argparse.Namespace,  # options of `adapt`
+) -> None:
     "Adapt stage 1 and say what changed on what was held out."
     config = FineTuneConfig(minutes=args.minutes, seed=args.seed)
     bar = tqdm(desc='learning', unit=' steps', mininterval=2)
-    found = adapt_weights(shipped() if args.weights is None else find(args.weights), args.data, args.out, config, lambda *state: bar.update())
+    found = adapt_weights(
+        shipped() if args.weights is None else find(args.weights),
+        args.data,
+        args.out,
+        config,
+        lambda *state: bar.update(),
+    )
     bar.close()
-    for kind, report in found.items(): print(f'{kind}: {adaptation_report(report)}\n')
+    for kind, report in found.items():
+        print(f'{kind}: {adaptation_report(report)}\n')
     print(f'wrote {args.out}: give it to any command with --weights {args.out}')
 
 # %% ../../nbs/cli/00_commands.ipynb #b6346544
 def add_measuring(
-    sub, # the subparsers of the command line
-)->None:
+    sub,  # the subparsers of the command line
+) -> None:
     "`evaluate` and `bench`."
-    exam = sub.add_parser('evaluate', help='how good are the weights? Beats of held-out hearts, graded by the referee')
-    exam.add_argument('--out', required=True, help='folder for rows and results.json; an exam that was broken off goes on')
-    exam.add_argument('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
-    exam.add_argument('--on', default='phantom', help='whose hearts: phantom, or the folder of a store, whose test split is taken (default: phantom)')
-    exam.add_argument('--prompt', choices=['any', 'ED', 'ES', 'late'], default='any', help='which frame is shown (default: any)')
-    exam.add_argument('-n', '--n', type=whole(2, 10**6), default=128, help='hearts of each seed (default: 128)')
+    exam = sub.add_parser(
+        'evaluate', help='how good are the weights? Beats of held-out hearts, graded by the referee'
+    )
+    exam.add_argument(
+        '--out',
+        required=True,
+        help='folder for rows and results.json; an exam that was broken off goes on',
+    )
+    exam.add_argument(
+        '--weights', default=None, help='a weights folder of your own (default: the one that ships)'
+    )
+    exam.add_argument(
+        '--on',
+        default='phantom',
+        help=(
+            'whose hearts: phantom, or the folder of a store, whose test split is taken (default:'
+            ' phantom)'
+        ),
+    )
+    exam.add_argument(
+        '--prompt',
+        choices=['any', 'ED', 'ES', 'late'],
+        default='any',
+        help='which frame is shown (default: any)',
+    )
+    exam.add_argument(
+        '-n', '--n', type=whole(2, 10**6), default=128, help='hearts of each seed (default: 128)'
+    )
     exam.add_argument('--seeds', type=whole(1, 100), default=3, help='seeds (default: 3)')
-    exam.add_argument('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
-    exam.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
-    race = sub.add_parser('bench', help='train ablations, a clock and a peer, and let them all sit the exam')
-    race.add_argument('--out', required=True, help='folder of the bench; one that was broken off goes on')
-    race.add_argument('--quick', action='store_true', help='minutes instead of hours: does everything run, and roughly in which order')
-    race.add_argument('--who', nargs='+', default=None, metavar='NAME', help='who competes: contenders by name, or the groups moved, others, peers, painted, apart, sweep (default: the first two; quick: painted, too)')
-    race.add_argument('--longer', type=whole(1, 1000), default=1, metavar='TIMES', help='learn so many times as long (default: 1)')
-    race.add_argument('-n', '--n', type=whole(2, 10**6), default=None, help='hearts of each seed in the exam (default: 100, or 6 if quick)')
-    race.add_argument('--seeds', type=whole(1, 100), default=None, help='seeds of training and exam (default: 3, or 1 if quick)')
-    race.add_argument('--workers', type=whole(1, 1024), default=os.cpu_count(), help='processes (default: one a core)')
+    exam.add_argument(
+        '--steps',
+        type=whole(1, 250),
+        default=STEPS,
+        help=f'diffusion steps of each stage (default: {STEPS})',
+    )
+    exam.add_argument(
+        '--workers',
+        type=whole(1, 1024),
+        default=os.cpu_count(),
+        help='processes (default: one a core)',
+    )
+    race = sub.add_parser(
+        'bench', help='train ablations, a clock and a peer, and let them all sit the exam'
+    )
+    race.add_argument(
+        '--out', required=True, help='folder of the bench; one that was broken off goes on'
+    )
+    race.add_argument(
+        '--quick',
+        action='store_true',
+        help='minutes instead of hours: does everything run, and roughly in which order',
+    )
+    race.add_argument(
+        '--who',
+        nargs='+',
+        default=None,
+        metavar='NAME',
+        help=(
+            'who competes: contenders by name, or the groups moved, others, peers, painted, apart,'
+            ' sweep (default: the first two; quick: painted, too)'
+        ),
+    )
+    race.add_argument(
+        '--longer',
+        type=whole(1, 1000),
+        default=1,
+        metavar='TIMES',
+        help='learn so many times as long (default: 1)',
+    )
+    race.add_argument(
+        '-n',
+        '--n',
+        type=whole(2, 10**6),
+        default=None,
+        help='hearts of each seed in the exam (default: 100, or 6 if quick)',
+    )
+    race.add_argument(
+        '--seeds',
+        type=whole(1, 100),
+        default=None,
+        help='seeds of training and exam (default: 3, or 1 if quick)',
+    )
+    race.add_argument(
+        '--workers',
+        type=whole(1, 1024),
+        default=os.cpu_count(),
+        help='processes (default: one a core)',
+    )
 
 # %% ../../nbs/cli/00_commands.ipynb #b6346501
 def evaluate_command(
-    args:argparse.Namespace, # options of `evaluate`
-)->None:
+    args: argparse.Namespace,  # options of `evaluate`
+) -> None:
     "Let weights sit an exam, and say what came out; set.png is the page of `plot_set`."
     from echovdiff.evaluate.protocol import Protocol, rows_of, score_weights
     from echovdiff.evaluate.benchmark import as_markdown
     from echovdiff.evaluate.set_report import plot_set
+
     out = Path(args.out)
-    found = score_weights(out, Protocol(args.n, tuple(range(args.seeds)), args.on, args.prompt), args.weights, args.steps, args.workers)
-    page = plot_set(rows_of(out/'kit.jsonl'), rows_of(out/'real.jsonl'))
-    save_page(page, out/'set.png'); plt.close(page)
-    print(as_markdown(found)); print(f'wrote {out}/results.json, and {out}/set.png, a page for the whole set')
+    found = score_weights(
+        out,
+        Protocol(args.n, tuple(range(args.seeds)), args.on, args.prompt),
+        args.weights,
+        args.steps,
+        args.workers,
+    )
+    page = plot_set(rows_of(out / 'kit.jsonl'), rows_of(out / 'real.jsonl'))
+    save_page(page, out / 'set.png')
+    plt.close(page)
+    print(as_markdown(found))
+    print(f'wrote {out}/results.json, and {out}/set.png, a page for the whole set')
 
 # %% ../../nbs/cli/00_commands.ipynb #b6346502
 def bench_command(
-    args:argparse.Namespace, # options of `bench`
-)->None:
+    args: argparse.Namespace,  # options of `bench`
+) -> None:
     "Run the bench, and say what came out."
     from echovdiff.evaluate.benchmark import BenchPlan, as_markdown, bench, contender
     from echovdiff.evaluate.set_report import plot_rivals
+
     plan = BenchPlan.quick() if args.quick else BenchPlan()
-    exam = replace(plan.exam, n=args.n or plan.exam.n, seeds=tuple(range(args.seeds)) if args.seeds else plan.exam.seeds)
-    steps = {name: args.longer*getattr(plan, name) for name in ('steps', 'monai_steps', 'moving_steps')}
+    exam = replace(
+        plan.exam,
+        n=args.n or plan.exam.n,
+        seeds=tuple(range(args.seeds)) if args.seeds else plan.exam.seeds,
+    )
+    steps = {
+        name: args.longer * getattr(plan, name) for name in ('steps', 'monai_steps', 'moving_steps')
+    }
     plan = replace(plan, **steps, who=tuple(args.who or plan.who), exam=exam)
     print(as_markdown(bench(args.out, plan, args.workers)))
     out, seed = Path(args.out), exam.seeds[0]
-    page = plot_rivals({name: partial(contender, out, plan, name, seed) for name in plan.who}, exam.task(seed, 0), workers=args.workers)
-    save_page(page, out/'drawn.png'); plt.close(page)
+    page = plot_rivals(
+        {name: partial(contender, out, plan, name, seed) for name in plan.who},
+        exam.task(seed, 0),
+        workers=args.workers,
+    )
+    save_page(page, out / 'drawn.png')
+    plt.close(page)
     print(f'wrote {out}/results.json, and {out}/drawn.png, one heart as everybody draws it')

@@ -24,37 +24,107 @@ from ..training.pretrained import load_weights
 from ..generate.generate import STEPS, check_request, generate, read_prompt, report
 from ..generate.beat_report import write_results
 from echovdiff.cli.commands import (
-    adapt_command, add_adapting, add_data, add_measuring, add_reading, add_synthesis,
-    add_training, bench_command, doctor_command, evaluate_command, number, prepare_command,
-    read_command, synthesize_command, train_command, whole,
+    adapt_command,
+    add_adapting,
+    add_data,
+    add_measuring,
+    add_reading,
+    add_synthesis,
+    add_training,
+    bench_command,
+    doctor_command,
+    evaluate_command,
+    number,
+    prepare_command,
+    read_command,
+    synthesize_command,
+    train_command,
+    whole,
 )
 
 # %% ../../nbs/cli/01_main.ipynb #cffde886
 def add_generation(
-    parser:argparse.ArgumentParser,
-    out:str|None, # default folder; None: must be given
-)->None:
+    parser: argparse.ArgumentParser,
+    out: str | None,  # default folder; None: must be given
+) -> None:
     "The options that `demo` and `generate` share."
     add = parser.add_argument
-    add('--out', default=out, required=out is None, help='folder for the results' + (f' (default: {out})' if out else ''))
-    add('--frame', type=whole(0, 10**6), default=None, help='number of the prompt frame, from 0 (default: 0; in the demo a frame in mid-systole)')
-    add('--phase', type=number(-361, 721, ('auto',)), default='auto', help='phase of the prompt frame in degrees: 0 ED, 180 ES (default: as read)')
-    add('--alpha', type=number(0, 1, ('auto', 'paper')), default='auto', help='systolic share of the beat; auto: measured, else from the heart rate; paper: 1/3')
-    add('--heart-rate', type=number(20, 250), default=None, help='beats per minute (default: measured, else 70)')
-    add('--ef', type=number(5, 85), default=None, help='ejection fraction to aim at, in percent (default: whatever suits the frame)')
+    add(
+        '--out',
+        default=out,
+        required=out is None,
+        help='folder for the results' + (f' (default: {out})' if out else ''),
+    )
+    add(
+        '--frame',
+        type=whole(0, 10**6),
+        default=None,
+        help='number of the prompt frame, from 0 (default: 0; in the demo a frame in mid-systole)',
+    )
+    add(
+        '--phase',
+        type=number(-361, 721, ('auto',)),
+        default='auto',
+        help='phase of the prompt frame in degrees: 0 ED, 180 ES (default: as read)',
+    )
+    add(
+        '--alpha',
+        type=number(0, 1, ('auto', 'paper')),
+        default='auto',
+        help='systolic share of the beat; auto: measured, else from the heart rate; paper: 1/3',
+    )
+    add(
+        '--heart-rate',
+        type=number(20, 250),
+        default=None,
+        help='beats per minute (default: measured, else 70)',
+    )
+    add(
+        '--ef',
+        type=number(5, 85),
+        default=None,
+        help='ejection fraction to aim at, in percent (default: whatever suits the frame)',
+    )
     add('--frames', type=whole(8, 128), default=32, help='frames of the beat (default: 32)')
-    add('--steps', type=whole(1, 250), default=STEPS, help=f'diffusion steps of each stage (default: {STEPS})')
-    add('--guidance', type=number(-1, 20), default=1., help='how strongly the phase is followed; 1: plainly (default)')
-    add('--seed', type=whole(0, 2**31-1), default=0, help='another number, another beat (default: 0)')
-    add('--weights', default=None, help='a weights folder of your own (default: the one that ships)')
+    add(
+        '--steps',
+        type=whole(1, 250),
+        default=STEPS,
+        help=f'diffusion steps of each stage (default: {STEPS})',
+    )
+    add(
+        '--guidance',
+        type=number(-1, 20),
+        default=1.0,
+        help='how strongly the phase is followed; 1: plainly (default)',
+    )
+    add(
+        '--seed',
+        type=whole(0, 2**31 - 1),
+        default=0,
+        help='another number, another beat (default: 0)',
+    )
+    add(
+        '--weights', default=None, help='a weights folder of your own (default: the one that ships)'
+    )
 
 # %% ../../nbs/cli/01_main.ipynb #cffde801
-def parser()->argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     "All commands and their options."
-    p = argparse.ArgumentParser('echovdiff', description='From any single echocardiogram frame, the whole heartbeat. For research and teaching, not for care.')
+    p = argparse.ArgumentParser(
+        'echovdiff',
+        description=(
+            'From any single echocardiogram frame, the whole heartbeat. For research and teaching,'
+            ' not for care.'
+        ),
+    )
     sub = p.add_subparsers(dest='command', required=True)
     demo = sub.add_parser('demo', help='a beat from a frame of a real loop that comes with pydicom')
-    demo.add_argument('--phantom', action='store_true', help='take a frame of a made heart instead, whose truth is known')
+    demo.add_argument(
+        '--phantom',
+        action='store_true',
+        help='take a frame of a made heart instead, whose truth is known',
+    )
     add_generation(demo, 'out')
     gen = sub.add_parser('generate', help='a beat from a frame of your file')
     gen.add_argument('input', help='DICOM, AVI, MP4, GIF, PNG or JPEG')
@@ -69,78 +139,129 @@ def parser()->argparse.ArgumentParser:
 
 # %% ../../nbs/cli/01_main.ipynb #34bbe518
 def can_write(
-    out:str,
-)->Path:
+    out: str,
+) -> Path:
     "The folder, if results can go there; else a sentence, before any computing."
     folder = Path(out)
-    with whole_file(folder/'.echovdiff-test'): pass
-    (folder/'.echovdiff-test').unlink(missing_ok=True)
+    with whole_file(folder / '.echovdiff-test'):
+        pass
+    (folder / '.echovdiff-test').unlink(missing_ok=True)
     return folder
 
 # %% ../../nbs/cli/01_main.ipynb #564fa670
 def make(
-    clip:Clip,
-    frame:int, # number of the prompt frame
-    args:argparse.Namespace, # options of `add_generation`
-    what:str, # what the clip is, in words
-)->None:
+    clip: Clip,
+    frame: int,  # number of the prompt frame
+    args: argparse.Namespace,  # options of `add_generation`
+    what: str,  # what the clip is, in words
+) -> None:
     "Read the prompt, draw the beat, write the results, say so in a few lines."
     out = can_write(args.out)
-    ef = None if args.ef is None else args.ef/100
+    ef = None if args.ef is None else args.ef / 100
     check_request(clip.video, frame, args.alpha, args.heart_rate, ef, args.frames)
     start, stages = time.process_time(), load_weights(args.weights)
     bar = tqdm(desc='drawing', unit=' steps', leave=False, disable=not sys.stderr.isatty())
     theta = None if args.phase == 'auto' else math.radians(args.phase)
-    prompt = read_prompt(stages, clip.video, frame, clip.fps if clip.fps_known else None, theta, args.alpha, args.heart_rate)
-    beat = generate(stages, prompt, ef, args.frames, args.steps, args.guidance, args.seed, lambda *state: bar.update())
+    prompt = read_prompt(
+        stages,
+        clip.video,
+        frame,
+        clip.fps if clip.fps_known else None,
+        theta,
+        args.alpha,
+        args.heart_rate,
+    )
+    beat = generate(
+        stages,
+        prompt,
+        ef,
+        args.frames,
+        args.steps,
+        args.guidance,
+        args.seed,
+        lambda *state: bar.update(),
+    )
     bar.close()
-    facts = report(stages, prompt, beat, clip.source, frame, ef, args.seed, time.process_time()-start)
+    facts = report(
+        stages, prompt, beat, clip.source, frame, ef, args.seed, time.process_time() - start
+    )
     files = write_results(out, stages, prompt, beat, facts)
-    origin, measured = prompt.origin, 'not measured' if facts['ef_measured'] is None else f'{beat.ef:.0%}'
-    if not prompt.verdict.trusted: print(f'the reading is {prompt.verdict}; so no EF is measured, and what was drawn may not be this heart')
+    origin, measured = prompt.origin, (
+        'not measured' if facts['ef_measured'] is None else f'{beat.ef:.0%}'
+    )
+    if not prompt.verdict.trusted:
+        print(
+            f'the reading is {prompt.verdict}; so no EF is measured, and what was drawn may not be'
+            ' this heart'
+        )
     if clip.kind == 'loop' and origin['heart_rate'] == 'prior':
-        print(f"no whole beat was found in the loop ({len(clip.video)} frames at {clip.fps:.0f} fps), so α and heart rate are not measured: give them with --alpha and --heart-rate if you know them")
-    print(f"prompt: frame {frame} of {what}, phase {facts['prompt_phase_deg']:.0f}° ({origin['phase']}, confidence {prompt.confidence:.2f})")
-    print(f"beat: {len(beat)} frames, α {beat.alpha:.2f} ({origin['alpha']}), {beat.heart_rate:.0f} bpm ({origin['heart_rate']}), "
-          f"EF {measured}" + ('' if ef is None else f' (asked {ef:.0%})'))
-    print(f"it closes within {facts['loop_closure']:.2f} of a usual step; prompt met at {facts['prompt_psnr']:.1f} dB; {facts['seconds']:.1f} s of process time")
+        print(
+            f"no whole beat was found in the loop ({len(clip.video)} frames at {clip.fps:.0f} fps),"
+            " so α and heart rate are not measured: give them with --alpha and --heart-rate if you"
+            " know them"
+        )
+    print(
+        f"prompt: frame {frame} of {what}, phase {facts['prompt_phase_deg']:.0f}°"
+        f" ({origin['phase']}, confidence {prompt.confidence:.2f})"
+    )
+    print(
+        f"beat: {len(beat)} frames, α {beat.alpha:.2f} ({origin['alpha']}), {beat.heart_rate:.0f}"
+        f" bpm ({origin['heart_rate']}), EF {measured}"
+        + ('' if ef is None else f' (asked {ef:.0%})')
+    )
+    print(
+        f"it closes within {facts['loop_closure']:.2f} of a usual step; prompt met at"
+        f" {facts['prompt_psnr']:.1f} dB; {facts['seconds']:.1f} s of process time"
+    )
     print(f"wrote {', '.join(files)} to {out}")
 
 # %% ../../nbs/cli/01_main.ipynb #d9e74806
 def demo_clip(
-    phantom_:bool, # a made heart instead of the real loop
-    seed:int,
-)->tuple[Clip,int,str]: # the clip, the number of the prompt frame, what it is in words
-    "The demo's input: a loop and a frame in mid-systole, where one frame alone could not tell filling from emptying."
-    if not phantom_: return real_loop(), 24, f'a real loop ({CREDIT})'
+    phantom_: bool,  # a made heart instead of the real loop
+    seed: int,
+) -> tuple[Clip, int, str]:  # the clip, the number of the prompt frame, what it is in words
+    """The demo's input: a loop and a frame in mid-systole, where one frame alone could not tell
+    filling from emptying."""
+    if not phantom_:
+        return real_loop(), 24, f'a real loop ({CREDIT})'
     beat = phantom(seeded(seed, 4))
     return Clip(beat.video, beat.fps, f'phantom-{seed}', True), 6, 'a made heart'
 
 # %% ../../nbs/cli/01_main.ipynb #d9e74801
 def run(
-    args:argparse.Namespace,
-)->int|None: # exit code; None is 0
+    args: argparse.Namespace,
+) -> int | None:  # exit code; None is 0
     "Carry out a command."
-    if args.command == 'doctor': return doctor_command(args)
-    if args.command == 'read': return read_command(args)
-    if args.command == 'synthesize': return synthesize_command(args)
-    if args.command == 'prepare': return prepare_command(args)
-    if args.command == 'adapt': return adapt_command(args)
+    if args.command == 'doctor':
+        return doctor_command(args)
+    if args.command == 'read':
+        return read_command(args)
+    if args.command == 'synthesize':
+        return synthesize_command(args)
+    if args.command == 'prepare':
+        return prepare_command(args)
+    if args.command == 'adapt':
+        return adapt_command(args)
     if args.command in ('train', 'evaluate', 'bench'):
         can_write(args.out)
-        return dict(train=train_command, evaluate=evaluate_command, bench=bench_command)[args.command](args)
-    if args.command == 'demo': clip, frame, what = demo_clip(args.phantom, args.seed)
-    else: clip, frame, what = read_clip(args.input), 0, 'the file'
+        return dict(train=train_command, evaluate=evaluate_command, bench=bench_command)[
+            args.command
+        ](args)
+    if args.command == 'demo':
+        clip, frame, what = demo_clip(args.phantom, args.seed)
+    else:
+        clip, frame, what = read_clip(args.input), 0, 'the file'
     make(clip, frame if args.frame is None else args.frame, args, what)
 
 # %% ../../nbs/cli/01_main.ipynb #d9e74802
 def main(
-    argv:list[str]|None=None, # the command line; None: sys.argv
-)->int: # exit code
+    argv: list[str] | None = None,  # the command line; None: sys.argv
+) -> int:  # exit code
     "The command `echovdiff`."
     args = parser().parse_args(argv)
     matplotlib.use('agg')
-    try: return run(args) or 0
+    try:
+        return run(args) or 0
     except (ValueError, OSError, ImportError) as error:
         print(f'echovdiff: {error}', file=sys.stderr)
         return 2

@@ -23,9 +23,10 @@ class InputError(ValueError):
 # %% ../../nbs/core/00_files.ipynb #4b2ad2ad
 @contextmanager
 def whole_file(
-    path:str|Path, # where the file shall be; its folder is made if need be
-): # yields the path to write to
-    "A temporary neighbour of `path`, which takes the name only if the block succeeds. `ValueError` where nothing can be written."
+    path: str | Path,  # where the file shall be; its folder is made if need be
+):  # yields the path to write to
+    """A temporary neighbour of `path`, which takes the name only if the block succeeds.
+    `ValueError` where nothing can be written."""
     path = Path(path)
     part = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     try:
@@ -33,60 +34,87 @@ def whole_file(
         part.touch()
         mode = part.stat().st_mode
         yield part
-        part.chmod(mode)                        # some writers leave a file that only its owner may read
+        part.chmod(mode)  # some writers leave a file that only its owner may read
         os.replace(part, path)
-    except OSError as error: raise ValueError(f"{path} cannot be written ({error.strerror or 'disk full?'}); choose another place") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written ({error.strerror or 'disk full?'}); choose another place"
+        ) from error
     finally:
-        with suppress(OSError): part.unlink()
+        with suppress(OSError):
+            part.unlink()
 
 # %% ../../nbs/core/00_files.ipynb #8537db8d
 @contextmanager
 def whole_folder(
-    folder:str|Path, # where it shall be; must not exist yet
-): # yields a neighbour to fill
-    "A folder that appears when it is complete, or not at all. Whoever is first wins: a later one for the same place is dropped."
-    folder = Path(folder); part = folder.with_name(f'.{folder.name}.{uuid4().hex[:12]}')
+    folder: str | Path,  # where it shall be; must not exist yet
+):  # yields a neighbour to fill
+    """A folder that appears when it is complete, or not at all. Whoever is first wins: a later one
+    for the same place is dropped."""
+    folder = Path(folder)
+    part = folder.with_name(f'.{folder.name}.{uuid4().hex[:12]}')
     try:
         part.mkdir(parents=True)
         yield part
-        try: os.replace(part, folder)
+        try:
+            os.replace(part, folder)
         except OSError:
-            if not folder.is_dir(): raise
-    finally: shutil.rmtree(part, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 # %% ../../nbs/core/00_files.ipynb #8537db01
 def already(
-    kind:type, # what the folder shall hold, such as `Pool`
-    folder:str|Path, facts:dict, # what its `info` shall say
-): # what is there; None if nothing is
+    kind: type,  # what the folder shall hold, such as `Pool`
+    folder: str | Path,
+    facts: dict,  # what its `info` shall say
+):  # what is there; None if nothing is
     "What was made before. ValueError if it is not what would be made now."
-    if not Path(folder).exists(): return None
-    if (found := kind(folder)).info != facts: raise ValueError(f'expected {folder} to hold {facts}, or not to exist; it holds {found.info}: take another folder, or delete it')
+    if not Path(folder).exists():
+        return None
+    if (found := kind(folder)).info != facts:
+        raise ValueError(
+            f'expected {folder} to hold {facts}, or not to exist; it holds {found.info}: take'
+            ' another folder, or delete it'
+        )
     return found
 
 # %% ../../nbs/core/00_files.ipynb #7bb0c856
 def write_tensors(
-    path:str|Path, # where the file shall lie
-    tensors:dict[str,Tensor], # what it holds
-    metadata:dict|None=None, # goes into the file's header as JSON
-)->None:
+    path: str | Path,  # where the file shall lie
+    tensors: dict[str, Tensor],  # what it holds
+    metadata: dict | None = None,  # goes into the file's header as JSON
+) -> None:
     "Write a safetensors file whole or not at all."
-    facts = {k: json.dumps(v) for k,v in (metadata or {}).items()}
-    with whole_file(path) as part: save_file({k: v.detach().cpu().contiguous() for k,v in tensors.items()}, part, facts)
+    facts = {k: json.dumps(v) for k, v in (metadata or {}).items()}
+    with whole_file(path) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, facts)
 
 # %% ../../nbs/core/00_files.ipynb #7bb0c801
 def write_json(
-    path:str|Path,
-    content:dict|list,
-)->None:
+    path: str | Path,
+    content: dict | list,
+) -> None:
     "Write a JSON file whole or not at all."
-    with whole_file(path) as part: part.write_text(json.dumps(content, indent=1)+'\n')
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=1) + '\n')
 
 # %% ../../nbs/core/00_files.ipynb #7bb0c802
 def agree(
-    folder:str|Path, # what the notes are about
-    old:dict, new:dict, # JSON
-)->None:
-    "InputError where two notes differ: whatever was begun is continued in the same way, or not at all."
-    differ = [f'{k}: {old.get(k)} there, {new.get(k)} now' for k in sorted(old | new) if old.get(k) != new.get(k)]
-    if differ: raise InputError(f"{folder} was begun otherwise ({'; '.join(differ)}); choose another folder, or say the same as then")
+    folder: str | Path,  # what the notes are about
+    old: dict,
+    new: dict,  # JSON
+) -> None:
+    """InputError where two notes differ: whatever was begun is continued in the same way, or not
+    at all."""
+    differ = [
+        f'{k}: {old.get(k)} there, {new.get(k)} now'
+        for k in sorted(old | new)
+        if old.get(k) != new.get(k)
+    ]
+    if differ:
+        raise InputError(
+            f"{folder} was begun otherwise ({'; '.join(differ)}); choose another folder, or say the"
+            " same as then"
+        )

@@ -12,28 +12,42 @@ from torch import Tensor
 
 # %% ../../nbs/core/01_random.ipynb #3121759c
 def seeded(
-    *key:int, # what the stream is for, e.g. (seed, step)
-)->torch.Generator: # on the CPU
+    *key: int,  # what the stream is for, e.g. (seed, step)
+) -> torch.Generator:  # on the CPU
     "A generator that depends on the key only."
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]>>1))
+    return torch.Generator().manual_seed(
+        int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+    )
 
 # %% ../../nbs/core/01_random.ipynb #057626c4
 class BatchRandom:
     "Random numbers for the clips of a batch, the same whoever computes them."
-    def __init__(self,
-        generator:torch.Generator|None=None, # source of all randomness
-        part:int=0, # which process this is
-        parts:int=1, # of how many
-    ): self.generator, self.part, self.parts = generator, part, parts
+
+    def __init__(
+        self,
+        generator: torch.Generator | None = None,  # source of all randomness
+        part: int = 0,  # which process this is
+        parts: int = 1,  # of how many
+    ):
+        self.generator, self.part, self.parts = generator, part, parts
 
     def _mine(self, draw, shape, device):
-        whole = draw(shape[0]*self.parts, *shape[1:], generator=self.generator, device=self.generator.device if self.generator else 'cpu')
-        return whole[self.part::self.parts].to(device)
+        whole = draw(
+            shape[0] * self.parts,
+            *shape[1:],
+            generator=self.generator,
+            device=self.generator.device if self.generator else 'cpu'
+        )
+        return whole[self.part :: self.parts].to(device)
 
-    def normal(self, *shape:int, device:torch.device|str='cpu')->Tensor: # of that shape; the first axis counts this process's clips
+    def normal(
+        self, *shape: int, device: torch.device | str = 'cpu'
+    ) -> Tensor:  # of that shape; the first axis counts this process's clips
         "Standard normal numbers."
         return self._mine(torch.randn, shape, device)
 
-    def uniform(self, *shape:int, device:torch.device|str='cpu')->Tensor: # of that shape; the first axis counts this process's clips
+    def uniform(
+        self, *shape: int, device: torch.device | str = 'cpu'
+    ) -> Tensor:  # of that shape; the first axis counts this process's clips
         "Numbers in [0,1)."
         return self._mine(torch.rand, shape, device)

@@ -19,136 +19,176 @@ from .segmenter import outline
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #17a859d8
 def filled(
-    edge:np.ndarray, # (n 2) x, y in px of a closed line
-    size:tuple[int, int], # h, w of the picture
-)->np.ndarray: # (h w) float32, the share of each pixel that lies within
+    edge: np.ndarray,  # (n 2) x, y in px of a closed line
+    size: tuple[int, int],  # h, w of the picture
+) -> np.ndarray:  # (h w) float32, the share of each pixel that lies within
     "The mask within an outline."
     h, w = size
     fine = np.zeros((4 * h, 4 * w), np.uint8)
     corners = [np.round((4 * edge + 1.5) * 16).astype(np.int32)]
     cv2.fillPoly(fine, corners, 2, shift=4)
-    cv2.polylines(fine, corners, True, 1, shift=4)                            # the line itself is half within
+    cv2.polylines(fine, corners, True, 1, shift=4)  # the line itself is half within
     return fine.reshape(h, 4, w, 4).mean((1, 3), dtype=np.float32) / 2
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #17a85901
 def _depth(
-    mask:np.ndarray, # (h w) in [0,1]
-)->np.ndarray: # (h w) px, above 0 inside
+    mask: np.ndarray,  # (h w) in [0,1]
+) -> np.ndarray:  # (h w) px, above 0 inside
     "How far each pixel lies within the edge of a mask."
-    inside = (mask >= .5).astype(np.uint8)
-    return cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    inside = (mask >= 0.5).astype(np.uint8)
+    return cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(
+        1 - inside, cv2.DIST_L2, 5
+    )
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #25365a53
-RAYS = np.linspace(0, 2 * np.pi, 64, endpoint=False) # rad from straight down
+RAYS = np.linspace(0, 2 * np.pi, 64, endpoint=False)  # rad from straight down
 
 def bullet(
-    tilt:float=0., # rad, turns the base towards the right of the picture
-    aspect:float=1.6, # length by width
-)->np.ndarray: # (64) radius along `RAYS`, about 1
-    "The shape of a ventricle in an apical view: round at the apex, which is up, and flat at the base."
-    down, side = np.cos(RAYS - tilt) / aspect**.5, np.sin(RAYS - tilt) * aspect**.5
-    power = np.where(down > 0, 4., 2.)
-    radius = (abs(down)**power + abs(side)**power)**(-1 / power)
-    return radius / (radius**2).mean()**.5
+    tilt: float = 0.0,  # rad, turns the base towards the right of the picture
+    aspect: float = 1.6,  # length by width
+) -> np.ndarray:  # (64) radius along `RAYS`, about 1
+    """The shape of a ventricle in an apical view: round at the apex, which is up, and flat at the
+    base."""
+    down, side = np.cos(RAYS - tilt) / aspect**0.5, np.sin(RAYS - tilt) * aspect**0.5
+    power = np.where(down > 0, 4.0, 2.0)
+    radius = (abs(down) ** power + abs(side) ** power) ** (-1 / power)
+    return radius / (radius**2).mean() ** 0.5
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #25365a01
 def closed_path(
-    cost:np.ndarray, # (rays radii) what it costs to pass here
-    stiff:float=.02, # price of a step by one radius, squared for longer steps
-    most:int=4, # longest step from ray to ray, in radii
-)->np.ndarray: # (rays) index of the radius on each ray
-    "The cheapest closed way round, by dynamic programming over three turns, of which the middle one counts."
+    cost: np.ndarray,  # (rays radii) what it costs to pass here
+    stiff: float = 0.02,  # price of a step by one radius, squared for longer steps
+    most: int = 4,  # longest step from ray to ray, in radii
+) -> np.ndarray:  # (rays) index of the radius on each ray
+    """The cheapest closed way round, by dynamic programming over three turns, of which the middle
+    one counts."""
     n, radii = cost.shape
     step = np.arange(-most, most + 1)
     source = np.arange(radii)[:, None] + step
     fee = np.where((source >= 0) & (source < radii), stiff * step**2, np.inf)
     source, total, came = source.clip(0, radii - 1), cost[0], []
-    for ray in np.r_[1:3 * n] % n:
+    for ray in np.r_[1 : 3 * n] % n:
         ways = total[source] + fee
         came.append(source[np.arange(radii), ways.argmin(1)])
         total = ways.min(1) + cost[ray]
     path = [total.argmin()]
-    for origin in reversed(came): path.append(origin[path[-1]])
-    return np.array(path[::-1][n:2 * n])
+    for origin in reversed(came):
+        path.append(origin[path[-1]])
+    return np.array(path[::-1][n : 2 * n])
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #dc2746de
 class Click(NamedTuple):
     "A point of which you say on which side of the ventricle's edge it lies."
-    x:float # px from the left
-    y:float # px from the top
-    inside:bool=True # False: this is not ventricle
+
+    x: float  # px from the left
+    y: float  # px from the top
+    inside: bool = True  # False: this is not ventricle
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #dc274601
 def _contrast(
-    image:np.ndarray, # (h w) float32, smoothed
-    center:np.ndarray, # x, y in px
-    radius:np.ndarray, # (rays radii) px, in even steps of the logarithm
-    depth:float=.25, # how much of the line's radius to compare on either side
-)->np.ndarray: # (rays radii) about -1 to 1, high where it is darker within than beyond
+    image: np.ndarray,  # (h w) float32, smoothed
+    center: np.ndarray,  # x, y in px
+    radius: np.ndarray,  # (rays radii) px, in even steps of the logarithm
+    depth: float = 0.25,  # how much of the line's radius to compare on either side
+) -> np.ndarray:  # (rays radii) about -1 to 1, high where it is darker within than beyond
     "How much each point of each ray looks like the edge of a dark pool."
     x, y = (center[i] + radius * wave(RAYS)[:, None] for i, wave in enumerate((np.sin, np.cos)))
-    seen = cv2.remap(image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.remap(
+        image,
+        x.astype(np.float32),
+        y.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     k, n = max(1, round(depth / np.log(radius[0, 1] / radius[0, 0]))), radius.shape[1]
     total = np.pad(np.pad(seen, ((0, 0), (k, k)), mode='edge').cumsum(1), ((0, 0), (1, 0)))
-    before, beyond = (total[:, k:k + n] - total[:, :n]) / k, (total[:, 2 * k:2 * k + n] - total[:, k:k + n]) / k
-    return (beyond - before) / (beyond + before + .2)
+    before, beyond = (total[:, k : k + n] - total[:, :n]) / k, (
+        total[:, 2 * k : 2 * k + n] - total[:, k : k + n]
+    ) / k
+    return (beyond - before) / (beyond + before + 0.2)
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #dc274602
 def _promised(
-    center:np.ndarray, # x, y in px
-    radius:np.ndarray, # (rays radii) px
-    clicks:list[Click], # the first says where to look
-)->np.ndarray: # (rays radii) what it costs to break a promise, on the rays next to each click
-    "The line passes beyond a click inside and short of one outside, and close to those inside, the first excepted."
+    center: np.ndarray,  # x, y in px
+    radius: np.ndarray,  # (rays radii) px
+    clicks: list[Click],  # the first says where to look
+) -> np.ndarray:  # (rays radii) what it costs to break a promise, on the rays next to each click
+    """The line passes beyond a click inside and short of one outside, and close to those inside,
+    the first excepted."""
     price = np.zeros(radius.shape)
     for i, (x, y, inside) in enumerate(clicks):
         dx, dy = x - center[0], y - center[1]
         far = np.hypot(dx, dy)
         near = np.cos(RAYS - np.arctan2(dx, dy)) > np.cos(3 * np.pi / len(RAYS))
         broken = (radius < far + 1) if inside else (radius > far - 1)
-        price += near[:, None] * np.where(broken, 9., 2. * (i > 0 and inside) * abs(np.log(radius / max(far, 1.))))
+        price += near[:, None] * np.where(
+            broken, 9.0, 2.0 * (i > 0 and inside) * abs(np.log(radius / max(far, 1.0)))
+        )
     return price
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #92355e11
 def grow(
-    frame:Tensor, # (c h w) or (h w) intensity in [0,1]
-    clicks:list[Click], # at least one inside; plain tuples (x, y, inside) will do
-)->Tensor: # (h w) LV probability in [0,1]
-    "The dark pool round a click. Raises `InputError` for a click outside the picture, or when none is inside the ventricle."
+    frame: Tensor,  # (c h w) or (h w) intensity in [0,1]
+    clicks: list[Click],  # at least one inside; plain tuples (x, y, inside) will do
+) -> Tensor:  # (h w) LV probability in [0,1]
+    """The dark pool round a click. Raises `InputError` for a click outside the picture, or when
+    none is inside the ventricle."""
     h, w = frame.shape[-2:]
-    if frame.numel() != h * w: raise InputError(f"expected one gray frame, got {tuple(frame.shape)}; take one channel of one frame")
+    if frame.numel() != h * w:
+        raise InputError(
+            f"expected one gray frame, got {tuple(frame.shape)}; take one channel of one frame"
+        )
     clicks = sorted((Click(*c) for c in clicks), key=lambda c: not c.inside)
     for x, y, _ in clicks:
-        if not (0 <= x < w and 0 <= y < h): raise InputError(f"expected a click within {w} x {h} px, got ({x:g}, {y:g}); click in the picture")
-    if not clicks or not clicks[0].inside: raise InputError("expected a click inside the ventricle, got none; click in the cavity first")
+        if not (0 <= x < w and 0 <= y < h):
+            raise InputError(
+                f"expected a click within {w} x {h} px, got ({x:g}, {y:g}); click in the picture"
+            )
+    if not clicks or not clicks[0].inside:
+        raise InputError(
+            "expected a click inside the ventricle, got none; click in the cavity first"
+        )
     image = cv2.GaussianBlur(frame.detach().cpu().float().numpy().reshape(h, w), (0, 0), h / 112)
-    center, radius = np.array(clicks[0][:2]), np.exp(np.linspace(np.log(h / 28), np.log(.4 * h), 48))
+    center, radius = np.array(clicks[0][:2]), np.exp(
+        np.linspace(np.log(h / 28), np.log(0.4 * h), 48)
+    )
     for _ in range(3):
-        edge = min((_around(image, center, bullet(tilt)[:, None] * radius, clicks) for tilt in np.radians((-20, -10, 0, 10, 20))), key=lambda found: found[0])[1]
+        edge = min(
+            (
+                _around(image, center, bullet(tilt)[:, None] * radius, clicks)
+                for tilt in np.radians((-20, -10, 0, 10, 20))
+            ),
+            key=lambda found: found[0],
+        )[1]
         mask = filled(edge, (h, w))
-        center = (mask[..., None] * np.indices((h, w))[::-1].transpose(1, 2, 0)).sum((0, 1)) / mask.sum()
+        center = (mask[..., None] * np.indices((h, w))[::-1].transpose(1, 2, 0)).sum(
+            (0, 1)
+        ) / mask.sum()
     return torch.from_numpy(mask).to(frame.device)
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #92355e01
 def _around(
-    image:np.ndarray, # (h w) float32, smoothed
-    center:np.ndarray, # x, y in px
-    radius:np.ndarray, # (rays radii) px
-    clicks:list[Click],
-)->tuple[float, np.ndarray]: # its cost, and (rays 2) x, y in px
+    image: np.ndarray,  # (h w) float32, smoothed
+    center: np.ndarray,  # x, y in px
+    radius: np.ndarray,  # (rays radii) px
+    clicks: list[Click],
+) -> tuple[float, np.ndarray]:  # its cost, and (rays 2) x, y in px
     "The best closed line of one family of radii."
     cost = _promised(center, radius, clicks) - _contrast(image, center, radius)
     way, rays = closed_path(cost), np.arange(len(RAYS))
     far = radius[rays, way][:, None]
-    fee = .02 * np.diff(way, append=way[0])**2
-    return float((cost[rays, way] + fee).mean()), center + far * np.stack([np.sin(RAYS), np.cos(RAYS)], -1)
+    fee = 0.02 * np.diff(way, append=way[0]) ** 2
+    return float((cost[rays, way] + fee).mean()), center + far * np.stack(
+        [np.sin(RAYS), np.cos(RAYS)], -1
+    )
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #c9aa0ba4
 def _flow(
-    video:np.ndarray, # (t h w) uint8
-    frame:int, # where the flow starts
-): # yields the number of each frame and (h w 2) dx, dy in px from `frame` to it
-    "Dense optical flow (DIS, Kroeger 2016) from one frame to every frame; each search starts from its neighbour's result."
+    video: np.ndarray,  # (t h w) uint8
+    frame: int,  # where the flow starts
+):  # yields the number of each frame and (h w 2) dx, dy in px from `frame` to it
+    """Dense optical flow (DIS, Kroeger 2016) from one frame to every frame; each search starts
+    from its neighbour's result."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     smooth = [cv2.GaussianBlur(f, (0, 0), len(f) / 112) for f in video]
@@ -160,86 +200,120 @@ def _flow(
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #c9aa0b01
 def _cubic(
-    points:np.ndarray, # (n 2) about -1 to 1
-)->np.ndarray: # (n 10)
+    points: np.ndarray,  # (n 2) about -1 to 1
+) -> np.ndarray:  # (n 10)
     "The monomials of x and y up to degree 3."
     x, y = points.T
     return np.stack([x**i * y**j for i in range(4) for j in range(4 - i)], -1)
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #c9aa0b02
 def _check(
-    video:Tensor, # (t 1 h w)
-    frame:int, # from 0
-    mask:Tensor|None=None, # (h w)
+    video: Tensor,  # (t 1 h w)
+    frame: int,  # from 0
+    mask: Tensor | None = None,  # (h w)
 ):
     "Refuse what cannot belong together."
-    if video.ndim != 4 or video.shape[1] != 1: raise InputError(f"expected a gray video (t 1 h w), got {tuple(video.shape)}; take one channel")
-    if not 0 <= frame < len(video): raise InputError(f"expected a frame from 0 to {len(video) - 1}, got {frame}; count from 0")
-    if mask is not None and mask.shape != video.shape[-2:]: raise InputError(f"expected a mask of {tuple(video.shape[-2:])} px, got {tuple(mask.shape)}; draw it on a frame of this video")
+    if video.ndim != 4 or video.shape[1] != 1:
+        raise InputError(
+            f"expected a gray video (t 1 h w), got {tuple(video.shape)}; take one channel"
+        )
+    if not 0 <= frame < len(video):
+        raise InputError(f"expected a frame from 0 to {len(video) - 1}, got {frame}; count from 0")
+    if mask is not None and mask.shape != video.shape[-2:]:
+        raise InputError(
+            f"expected a mask of {tuple(video.shape[-2:])} px, got {tuple(mask.shape)}; draw it on"
+            " a frame of this video"
+        )
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #e974235d
 def _carried(
-    video:Tensor, # (t 1 h w) intensity in [0,1]
-    frame:int, # the frame whose mask is known, from 0
-    mask:Tensor, # (h w) LV probability in [0,1] in that frame
-)->tuple[Tensor, Tensor]: # (t h w) masks, and (t) how far their outline came, root mean square px
+    video: Tensor,  # (t 1 h w) intensity in [0,1]
+    frame: int,  # the frame whose mask is known, from 0
+    mask: Tensor,  # (h w) LV probability in [0,1] in that frame
+) -> tuple[
+    Tensor, Tensor
+]:  # (t h w) masks, and (t) how far their outline came, root mean square px
     "A mask in every frame, by equation (1)."
     _check(video, frame, mask)
     edge, depth = outline(mask), _depth(mask.detach().cpu().numpy())
-    y, x = np.nonzero(abs(depth) < .2 * depth.max() + 2)                      # the band round the edge
+    y, x = np.nonzero(abs(depth) < 0.2 * depth.max() + 2)  # the band round the edge
     center, scale = edge.mean(0), 2 * edge.std()
-    fit = _cubic((edge - center) / scale) @ np.linalg.pinv(_cubic((np.stack([x, y], -1) - center) / scale))
+    fit = _cubic((edge - center) / scale) @ np.linalg.pinv(
+        _cubic((np.stack([x, y], -1) - center) / scale)
+    )
     masks, way = torch.zeros(len(video), *mask.shape), torch.zeros(len(video))
     for t, flow in _flow((video[:, 0].detach().cpu().clamp(0, 1) * 255).byte().numpy(), frame):
         move = fit @ flow[y, x]
-        masks[t], way[t] = torch.from_numpy(filled(edge + move, mask.shape)), (move**2).sum(1).mean()**.5
+        masks[t], way[t] = (
+            torch.from_numpy(filled(edge + move, mask.shape)),
+            (move**2).sum(1).mean() ** 0.5,
+        )
     masks[frame] = mask
     return masks.to(video.device), way
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #e9742301
 def track(
-    video:Tensor, # (t 1 h w) intensity in [0,1]
-    frame:int, # the frame whose mask is known, from 0
-    mask:Tensor, # (h w) LV probability in [0,1] in that frame
-)->Tensor: # (t h w) LV probability in [0,1]; at `frame` the given mask, unchanged
-    "Carry a mask to every frame. Raises `InputError` for an empty mask, one of another size, or a frame that is not there."
+    video: Tensor,  # (t 1 h w) intensity in [0,1]
+    frame: int,  # the frame whose mask is known, from 0
+    mask: Tensor,  # (h w) LV probability in [0,1] in that frame
+) -> Tensor:  # (t h w) LV probability in [0,1]; at `frame` the given mask, unchanged
+    """Carry a mask to every frame. Raises `InputError` for an empty mask, one of another size, or
+    a frame that is not there."""
     return _carried(video, frame, mask)[0]
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #4d5cccc1
 def blend(
-    masks:Tensor, # (k t h w) in [0,1], one run of masks for each answer
-    far:Tensor, # (k t) px, at least 0: how little each counts in each frame, equation (2)
-)->Tensor: # (t h w) where `far` is 0, that mask unchanged
+    masks: Tensor,  # (k t h w) in [0,1], one run of masks for each answer
+    far: Tensor,  # (k t) px, at least 0: how little each counts in each frame, equation (2)
+) -> Tensor:  # (t h w) where `far` is 0, that mask unchanged
     "The mean shape of several runs of masks."
-    if len(masks) == 1: return masks[0]
-    weight = 1 / (far.double().numpy()**2 + 1e-12)
+    if len(masks) == 1:
+        return masks[0]
+    weight = 1 / (far.double().numpy() ** 2 + 1e-12)
     depth = np.stack([[_depth(mask) for mask in run] for run in masks.detach().cpu().numpy()])
-    mean = torch.from_numpy(((weight / weight.sum(0))[..., None, None] * depth).sum(0).clip(-.5, .5) + .5).to(masks)
-    for k, t in (far == 0).nonzero().tolist(): mean[t] = masks[k, t]
+    mean = torch.from_numpy(
+        ((weight / weight.sum(0))[..., None, None] * depth).sum(0).clip(-0.5, 0.5) + 0.5
+    ).to(masks)
+    for k, t in (far == 0).nonzero().tolist():
+        mean[t] = masks[k, t]
     return mean
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #4d5ccc01
 @dataclass
 class ClickTracker:
-    "A segmenter that needs no weights: what you say of some frames, carried to all. Raises `InputError` where `grow` and `track` do."
-    marks:dict[int, Tensor|list[Click]]=field(default_factory=dict) # frame, from 0: its mask (h w), or clicks in it
-    name:str='click tracker' # what to call it in reports
+    """A segmenter that needs no weights: what you say of some frames, carried to all. Raises
+    `InputError` where `grow` and `track` do."""
 
-    def marked(self,
-        frame:int, # from 0
-        mark:Tensor|list[Click], # its mask (h w), or clicks in it
-    )->'ClickTracker': # another tracker, with this mark too
+    marks: dict[int, Tensor | list[Click]] = field(
+        default_factory=dict
+    )  # frame, from 0: its mask (h w), or clicks in it
+    name: str = 'click tracker'  # what to call it in reports
+
+    def marked(
+        self,
+        frame: int,  # from 0
+        mark: Tensor | list[Click],  # its mask (h w), or clicks in it
+    ) -> 'ClickTracker':  # another tracker, with this mark too
         "One more correction; it replaces what was said of that frame before."
         return ClickTracker({**self.marks, frame: mark}, self.name)
 
-    def __call__(self,
-        video:Tensor, # (t 1 h w) intensity in [0,1]
-    )->Tensor: # (t h w) LV probability in [0,1]; at marked frames what was drawn or grown there, unchanged
-        if not self.marks: raise InputError("expected a mark in some frame, got none; click in the ventricle first")
-        for frame in self.marks: _check(video, frame)
+    def __call__(
+        self,
+        video: Tensor,  # (t 1 h w) intensity in [0,1]
+    ) -> (
+        Tensor
+    ):  # (t h w) LV probability in [0,1]; at marked frames what was drawn or grown there, unchanged
+        if not self.marks:
+            raise InputError(
+                "expected a mark in some frame, got none; click in the ventricle first"
+            )
+        for frame in self.marks:
+            _check(video, frame)
         runs, far = [], []
         for f, mark in self.marks.items():
-            masks, way = _carried(video, f, mark if isinstance(mark, Tensor) else grow(video[f], mark))
+            masks, way = _carried(
+                video, f, mark if isinstance(mark, Tensor) else grow(video[f], mark)
+            )
             runs.append(masks)
-            far.append(112 / video.shape[-2] * way + .02 * (torch.arange(len(video)) - f).abs())
+            far.append(112 / video.shape[-2] * way + 0.02 * (torch.arange(len(video)) - f).abs())
         return blend(torch.stack(runs), torch.stack(far))

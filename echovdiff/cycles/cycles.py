@@ -24,73 +24,110 @@ from ..phase.beat import Beat, PARTS, ef_area_length
 from .segmenter import clean
 
 # %% ../../nbs/cycles/01_cycles.ipynb #4dd2ff82
-def _curve(area): return torch.as_tensor(area).detach().cpu().double().numpy()
+def _curve(area):
+    return torch.as_tensor(area).detach().cpu().double().numpy()
 
 # %% ../../nbs/cycles/01_cycles.ipynb #4dd2ff01
 def smooth(
-    area:Tensor, # (t) LV area in px^2, at least 5 frames
-    fps:float, # frames per second, above 0
-    seconds:float=1/8, # over which to fit the parabola
-)->np.ndarray: # (t) the same curve with less noise
-    "Savitzky-Golay smoothing with a parabola. Raises `ValueError` for a curve too short, or with nan."
+    area: Tensor,  # (t) LV area in px^2, at least 5 frames
+    fps: float,  # frames per second, above 0
+    seconds: float = 1 / 8,  # over which to fit the parabola
+) -> np.ndarray:  # (t) the same curve with less noise
+    """Savitzky-Golay smoothing with a parabola. Raises `ValueError` for a curve too short, or with
+    nan."""
     curve = _curve(area)
-    if curve.ndim != 1 or len(curve) < 5: raise ValueError(f"expected an area curve of at least 5 frames, got shape {curve.shape}: a beat needs more frames than that")
-    if not np.isfinite(curve).all(): raise ValueError(f"expected a finite area in every frame, got {np.sum(~np.isfinite(curve))} that are not")
-    if not 0 < fps < math.inf: raise ValueError(f"expected fps above 0, got {fps}")
+    if curve.ndim != 1 or len(curve) < 5:
+        raise ValueError(
+            f"expected an area curve of at least 5 frames, got shape {curve.shape}: a beat needs"
+            " more frames than that"
+        )
+    if not np.isfinite(curve).all():
+        raise ValueError(
+            f"expected a finite area in every frame, got {np.sum(~np.isfinite(curve))} that are not"
+        )
+    if not 0 < fps < math.inf:
+        raise ValueError(f"expected fps above 0, got {fps}")
     window = max(5, 2 * round(fps * seconds / 2) + 1)
     return savgol_filter(curve, min(window, len(curve) - 1 + len(curve) % 2), 2)
 
 # %% ../../nbs/cycles/01_cycles.ipynb #45cf5c31
-RR = (.3, 2.) # seconds: the shortest and longest beat that we believe (200 to 30 beats per minute)
+RR = (
+    0.3,
+    2.0,
+)  # seconds: the shortest and longest beat that we believe (200 to 30 beats per minute)
 
 def period(
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-)->float|None: # seconds per beat, or None if nothing repeats
-    "The time after which the area curve repeats itself, by autocorrelation; lone misread frames, which would drown a weak beat, are left out."
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+) -> float | None:  # seconds per beat, or None if nothing repeats
+    """The time after which the area curve repeats itself, by autocorrelation; lone misread frames,
+    which would drown a weak beat, are left out."""
     a = smooth(torch.from_numpy(median_filter(_curve(area), 3, mode='nearest')), fps)
     x, n = detrend(a), len(a)
-    match = np.correlate(x, x, 'full')[n - 1:] / np.arange(n, 0, -1)
-    lags = find_peaks(match[:int(.75 * n)], height=.3 * match[0])[0] if match[0] > (1e-6 * abs(a).max())**2 else np.array([])   # not what rounding leaves
+    match = np.correlate(x, x, 'full')[n - 1 :] / np.arange(n, 0, -1)
+    lags = (
+        find_peaks(match[: int(0.75 * n)], height=0.3 * match[0])[0]
+        if match[0] > (1e-6 * abs(a).max()) ** 2
+        else np.array([])
+    )  # not what rounding leaves
     lags = np.array([k for k in lags if RR[0] <= k / fps <= RR[1]])
-    if not len(lags): return None
-    k = lags[match[lags] >= .6 * match[lags].max()][0]
-    left, top, right = match[k - 1:k + 2]
-    return float(k + .5 * (left - right) / (left - 2 * top + right)) / fps
+    if not len(lags):
+        return None
+    k = lags[match[lags] >= 0.6 * match[lags].max()][0]
+    left, top, right = match[k - 1 : k + 2]
+    return float(k + 0.5 * (left - right) / (left - 2 * top + right)) / fps
 
 # %% ../../nbs/cycles/01_cycles.ipynb #2fdd2a89
 def mend(
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-)->Tensor: # (t) the same curve without misread frames
-    "Frames that are off the median over a sixth of the beat by a tenth of the stroke are drawn anew, from their neighbours."
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+) -> Tensor:  # (t) the same curve without misread frames
+    """Frames that are off the median over a sixth of the beat by a tenth of the stroke are drawn
+    anew, from their neighbours."""
     rr = period(area, fps)
-    if rr is None: return torch.as_tensor(area)
+    if rr is None:
+        return torch.as_tensor(area)
     curve = _curve(area)
-    middle, stroke = median_filter(curve, int(rr*fps/6)//2*2 + 1, mode='nearest'), np.ptp(np.quantile(curve, (.05, .95)))
-    good, frame = abs(curve - middle) <= .1 * stroke, np.arange(len(curve))
+    middle, stroke = median_filter(curve, int(rr * fps / 6) // 2 * 2 + 1, mode='nearest'), np.ptp(
+        np.quantile(curve, (0.05, 0.95))
+    )
+    good, frame = abs(curve - middle) <= 0.1 * stroke, np.arange(len(curve))
     return torch.from_numpy(np.interp(frame, frame[good], curve[good]))
 
 # %% ../../nbs/cycles/01_cycles.ipynb #29723506
-def _last_top(a, stroke): # the last peak that is about as high as the highest: a ventricle that has filled early is full until it beats
-    tops = find_peaks(a, prominence=.05 * stroke)[0]
-    return int(max([a.argmax(), *(i for i in tops if a[i] >= a.max() - .2 * stroke)]))
+def _last_top(
+    a,
+    stroke,
+    # the last peak that is about as high as the highest: a ventricle that has filled early is full
+    # until it beats
+):
+    tops = find_peaks(a, prominence=0.05 * stroke)[0]
+    return int(max([a.argmax(), *(i for i in tops if a[i] >= a.max() - 0.2 * stroke)]))
 
 # %% ../../nbs/cycles/01_cycles.ipynb #29723501
-def _first_low(a, i, stroke): # the first frame that is as low as the valley at frame i: an empty ventricle stays so until the mitral valve opens
-    higher = np.flatnonzero(a[:i] > a[i] + .01 * stroke)
+def _first_low(
+    a,
+    i,
+    stroke,
+    # the first frame that is as low as the valley at frame i: an empty ventricle stays so until the
+    # mitral valve opens
+):
+    higher = np.flatnonzero(a[:i] > a[i] + 0.01 * stroke)
     return int(higher[-1]) + 1 if len(higher) else 0
 
 # %% ../../nbs/cycles/01_cycles.ipynb #29723502
 def extremes(
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-)->tuple[list[int], list[int]]: # ED frames and ES frames; one ED more than ES, or none of either
-    "ES as the first low frame of each prominent valley of the area curve, ED as the last high frame before, between and after them."
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+) -> tuple[list[int], list[int]]:  # ED frames and ES frames; one ED more than ES, or none of either
+    """ES as the first low frame of each prominent valley of the area curve, ED as the last high
+    frame before, between and after them."""
     a = smooth(area, fps)
-    low, high = np.quantile(a, (.05, .95))
-    apart = fps * (period(area, fps) or 2 * RR[0]) * .4                          # less than half: should two beats pass for one, their ES are still apart
-    es = find_peaks(-a, prominence=max(.5 * (high - low), 1e-6), distance=max(apart, 1))[0]
+    low, high = np.quantile(a, (0.05, 0.95))
+    apart = (
+        fps * (period(area, fps) or 2 * RR[0]) * 0.4
+    )  # less than half: should two beats pass for one, their ES are still apart
+    es = find_peaks(-a, prominence=max(0.5 * (high - low), 1e-6), distance=max(apart, 1))[0]
     es = [_first_low(a, i, high - low) for i in es]
     edges = [0, *es, len(a)]
     return [i + _last_top(a[i:j], high - low) for i, j in zip(edges, edges[1:])] if es else [], es
@@ -99,150 +136,218 @@ def extremes(
 @dataclass(frozen=True)
 class Rules:
     "What a beat must satisfy; shares of the stroke are shares of its fall in area from ED to ES."
-    rr:tuple[float, float]=RR # seconds from ED to ED
-    alpha:tuple[float, float]=(.2, .65) # systolic fraction
-    fac:float=.06 # least fractional area change
-    ed:float=.3 # most difference of the two ED areas, as a share of the stroke
-    edge:float=.1 # the same where the curve is not seen to turn at one of the EDs
-    turn:float=.2 # how far the curve must fall beyond an ED to be seen to turn, as a share of the stroke
+
+    rr: tuple[float, float] = RR  # seconds from ED to ED
+    alpha: tuple[float, float] = (0.2, 0.65)  # systolic fraction
+    fac: float = 0.06  # least fractional area change
+    ed: float = 0.3  # most difference of the two ED areas, as a share of the stroke
+    edge: float = 0.1  # the same where the curve is not seen to turn at one of the EDs
+    turn: float = (
+        0.2  # how far the curve must fall beyond an ED to be seen to turn, as a share of the stroke
+    )
 
 # %% ../../nbs/cycles/01_cycles.ipynb #e24ef201
 @dataclass(frozen=True)
 class Cycle:
     "One beat in an area curve: ED, ES and the next ED as frame numbers."
-    ed:int # frame of end-diastole
-    es:int # frame of end-systole
-    ed2:int|None # frame of the next end-diastole; None: half a beat, between `ed` and `es`
-    alpha:float # systolic fraction
-    heart_rate:float # beats per minute
-    reason:str|None=None # why it was rejected; None if accepted
+
+    ed: int  # frame of end-diastole
+    es: int  # frame of end-systole
+    ed2: int | None  # frame of the next end-diastole; None: half a beat, between `ed` and `es`
+    alpha: float  # systolic fraction
+    heart_rate: float  # beats per minute
+    reason: str | None = None  # why it was rejected; None if accepted
 
     @property
-    def part(self)->str: return 'whole' if self.ed2 is not None else 'systole' if self.ed < self.es else 'diastole' # as in `Beat`
+    def part(self) -> str:
+        return (
+            'whole' if self.ed2 is not None else 'systole' if self.ed < self.es else 'diastole'
+        )  # as in `Beat`
 
     @property
-    def span(self)->slice: # its frames, both ends included
+    def span(self) -> slice:  # its frames, both ends included
         first, *_, last = sorted(n for n in (self.ed, self.es, self.ed2) if n is not None)
         return slice(first, last + 1)
 
 # %% ../../nbs/cycles/01_cycles.ipynb #dc15fae4
 def _seen(
-    a:np.ndarray, # (t) smoothed area
-    ed:list[int], # ED frames, one more than `es`
-    es:list[int], # ES frames
-    i:int, # which ED
-    turn:float, # how far the curve must fall beyond an ED, as a share of the stroke
-)->bool: # whether the curve rises to this ED and falls from it
-    "An ED between two ES is seen; before the first or after the last ES, the curve must fall on its far side too."
-    if 0 < i < len(es): return True
-    beyond = a[:ed[i] + 1] if i == 0 else a[ed[i]:]
+    a: np.ndarray,  # (t) smoothed area
+    ed: list[int],  # ED frames, one more than `es`
+    es: list[int],  # ES frames
+    i: int,  # which ED
+    turn: float,  # how far the curve must fall beyond an ED, as a share of the stroke
+) -> bool:  # whether the curve rises to this ED and falls from it
+    """An ED between two ES is seen; before the first or after the last ES, the curve must fall on
+    its far side too."""
+    if 0 < i < len(es):
+        return True
+    beyond = a[: ed[i] + 1] if i == 0 else a[ed[i] :]
     return a[ed[i]] - beyond.min() >= turn * (a[ed[i]] - a[es[0 if i == 0 else -1]])
 
 # %% ../../nbs/cycles/01_cycles.ipynb #dc15fa01
 def _reason(
-    a:np.ndarray, # (t) smoothed area
-    cycle:Cycle, # the beat to examine
-    seen:bool, # whether both its EDs are seen to turn
-    rules:Rules, # what it must satisfy
-)->str|None: # the first rule that it breaks, in words
+    a: np.ndarray,  # (t) smoothed area
+    cycle: Cycle,  # the beat to examine
+    seen: bool,  # whether both its EDs are seen to turn
+    rules: Rules,  # what it must satisfy
+) -> str | None:  # the first rule that it breaks, in words
     "Why not to believe a beat; None if there is no reason."
     top, bottom = max(a[cycle.ed], a[cycle.ed2]), a[cycle.es]
     differ, fac = abs(a[cycle.ed] - a[cycle.ed2]) / (top - bottom), (top - bottom) / top
     seconds = 60 / cycle.heart_rate
-    one = seconds / (cycle.ed2 - cycle.ed)                                       # a duration is known to a frame
-    if not seen and differ > rules.edge: return f"cut by the clip's end: its two ED areas differ by {differ:.0%} of the stroke"
-    if not rules.rr[0] - one <= seconds <= rules.rr[1] + one: return f"lasts {seconds:.2f} s, expected {rules.rr[0]} to {rules.rr[1]} s"
-    if not rules.alpha[0] < cycle.alpha < rules.alpha[1]: return f"alpha is {cycle.alpha:.2f}, expected {rules.alpha[0]} to {rules.alpha[1]}"
-    if fac <= rules.fac: return f"area falls by {fac:.0%}, expected more than {rules.fac:.0%}"
-    if differ > rules.ed: return f"its two ED areas differ by {differ:.0%} of the stroke, expected at most {rules.ed:.0%}"
+    one = seconds / (cycle.ed2 - cycle.ed)  # a duration is known to a frame
+    if not seen and differ > rules.edge:
+        return f"cut by the clip's end: its two ED areas differ by {differ:.0%} of the stroke"
+    if not rules.rr[0] - one <= seconds <= rules.rr[1] + one:
+        return f"lasts {seconds:.2f} s, expected {rules.rr[0]} to {rules.rr[1]} s"
+    if not rules.alpha[0] < cycle.alpha < rules.alpha[1]:
+        return f"alpha is {cycle.alpha:.2f}, expected {rules.alpha[0]} to {rules.alpha[1]}"
+    if fac <= rules.fac:
+        return f"area falls by {fac:.0%}, expected more than {rules.fac:.0%}"
+    if differ > rules.ed:
+        return (
+            f"its two ED areas differ by {differ:.0%} of the stroke, expected at most"
+            f" {rules.ed:.0%}"
+        )
 
 # %% ../../nbs/cycles/01_cycles.ipynb #dc15fa02
 def cycles_between(
-    area:Tensor, # (t) LV area in px^2, at least 5 frames
-    fps:float, # frames per second
-    ed:list[int], # ED frames, one more than `es`, or none of either
-    es:list[int], # ES frames, each between two ED
-    rules:Rules=Rules(), # which beats to accept
-)->list[Cycle]: # every beat in order of time, accepted or with a reason
+    area: Tensor,  # (t) LV area in px^2, at least 5 frames
+    fps: float,  # frames per second
+    ed: list[int],  # ED frames, one more than `es`, or none of either
+    es: list[int],  # ES frames, each between two ED
+    rules: Rules = Rules(),  # which beats to accept
+) -> list[Cycle]:  # every beat in order of time, accepted or with a reason
     "The heartbeats between landmarks that are known, e.g. set by hand."
     a = smooth(area, fps)
     seen = [_seen(a, ed, es, i, rules.turn) for i in range(len(ed))]
-    cycles = [Cycle(i, j, k, (j - i) / (k - i), 60 * fps / (k - i)) for i, j, k in zip(ed, es, ed[1:])]
-    return [replace(c, reason=_reason(a, c, before and after, rules)) for c, before, after in zip(cycles, seen, seen[1:])]
+    cycles = [
+        Cycle(i, j, k, (j - i) / (k - i), 60 * fps / (k - i)) for i, j, k in zip(ed, es, ed[1:])
+    ]
+    return [
+        replace(c, reason=_reason(a, c, before and after, rules))
+        for c, before, after in zip(cycles, seen, seen[1:])
+    ]
 
 # %% ../../nbs/cycles/01_cycles.ipynb #dc15fa03
 def find_cycles(
-    area:Tensor, # (t) LV area in px^2, at least 5 frames
-    fps:float, # frames per second
-    rules:Rules=Rules(), # which beats to accept
-)->list[Cycle]: # every beat in order of time, accepted or with a reason; empty if there is none
-    "Find the heartbeats ED-ES-ED in an area curve. Raises `ValueError` for a curve too short, or with nan."
+    area: Tensor,  # (t) LV area in px^2, at least 5 frames
+    fps: float,  # frames per second
+    rules: Rules = Rules(),  # which beats to accept
+) -> list[Cycle]:  # every beat in order of time, accepted or with a reason; empty if there is none
+    """Find the heartbeats ED-ES-ED in an area curve. Raises `ValueError` for a curve too short, or
+    with nan."""
     area = mend(area, fps)
     return cycles_between(area, fps, *extremes(area, fps), rules)
 
 # %% ../../nbs/cycles/01_cycles.ipynb #b2a36431
 def rhythm_of(
-    area:Tensor, # (t) px²
-    fps:float|None, # frames per second; None: unknown
-)->tuple[float|None,float|None]: # alpha, heart rate; None where the loop holds no whole beat
+    area: Tensor,  # (t) px²
+    fps: float | None,  # frames per second; None: unknown
+) -> tuple[
+    float | None, float | None
+]:  # alpha, heart rate; None where the loop holds no whole beat
     "Median α and heart rate of the accepted beats of a loop."
-    if fps is None or len(area) < 8: return None, None
+    if fps is None or len(area) < 8:
+        return None, None
     beats = [c for c in find_cycles(area, fps) if c.reason is None]
     median = lambda values: float(torch.tensor(values).median())
-    return (median([c.alpha for c in beats]), median([c.heart_rate for c in beats])) if beats else (None, None)
+    return (
+        (median([c.alpha for c in beats]), median([c.heart_rate for c in beats]))
+        if beats
+        else (None, None)
+    )
 
 # %% ../../nbs/cycles/01_cycles.ipynb #893f3e9d
 def plot_cycles(
-    area:Tensor, # (t) LV area in px^2
-    fps:float, # frames per second
-    cycles:list[Cycle], # beats from `find_cycles`
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
+    area: Tensor,  # (t) LV area in px^2
+    fps: float,  # frames per second
+    cycles: list[Cycle],  # beats from `find_cycles`
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
     "The area curve over seconds with the beats found in it."
     ax = ax or plt.subplots(figsize=(6, 1.9), dpi=85)[1]
     seconds, a = np.arange(len(area)) / fps, smooth(area, fps)
-    ax.plot(seconds, area, '.', color=COLORS['true'], ms=3, alpha=.5)
+    ax.plot(seconds, area, '.', color=COLORS['true'], ms=3, alpha=0.5)
     ax.plot(seconds, a, color=COLORS['true'], lw=1)
     for c in cycles:
         for start, end, part in ((c.ed, c.es, 'systole'), (c.es, c.ed2, 'diastole')):
-            ax.axvspan(start / fps, end / fps, color=COLORS[part] if c.reason is None else '#888888', alpha=.12, lw=0)
-        if c.reason: ax.text(c.es / fps, .97, fill(c.reason, 17), transform=ax.get_xaxis_transform(), fontsize=6, ha='center', va='top')
-        for frame, name in ((c.ed, 'ed'), (c.es, 'es'), (c.ed2, 'ed')): ax.plot(frame / fps, a[frame], 'o', ms=5, color=COLORS[name])
+            ax.axvspan(
+                start / fps,
+                end / fps,
+                color=COLORS[part] if c.reason is None else '#888888',
+                alpha=0.12,
+                lw=0,
+            )
+        if c.reason:
+            ax.text(
+                c.es / fps,
+                0.97,
+                fill(c.reason, 17),
+                transform=ax.get_xaxis_transform(),
+                fontsize=6,
+                ha='center',
+                va='top',
+            )
+        for frame, name in ((c.ed, 'ed'), (c.es, 'es'), (c.ed2, 'ed')):
+            ax.plot(frame / fps, a[frame], 'o', ms=5, color=COLORS[name])
     low, high = ax.get_ylim()
-    if any(c.reason for c in cycles): ax.set_ylim(low, high+.6*(high-low))                 # room above the curve for what is said there
+    if any(c.reason for c in cycles):
+        ax.set_ylim(low, high + 0.6 * (high - low))  # room above the curve for what is said there
     ax.set(xlabel='seconds', ylabel='LV area (px²)')
     return ax
 
 # %% ../../nbs/cycles/01_cycles.ipynb #1639ebdc
 def cut(
-    video:Tensor, # (t c h w) intensity in [0,1], the whole clip
-    mask:Tensor|None, # (t h w) LV probability of the clip, or None
-    area:Tensor, # (t) LV area of the clip in px^2
-    fps:float, # frames per second of the clip
-    cycle:Cycle, # an accepted cycle of this clip
-    frames:int|None=32, # frames of the beat; None leaves them as filmed, the second ED included
-    uniform:str='phase', # 'phase' or 'time', see `Beat.resample`
-    source:str='', # id of the clip
-    patient:str='', # id of the patient
-)->Beat: # the beat, ED first; half a beat from its first frame to its last
+    video: Tensor,  # (t c h w) intensity in [0,1], the whole clip
+    mask: Tensor | None,  # (t h w) LV probability of the clip, or None
+    area: Tensor,  # (t) LV area of the clip in px^2
+    fps: float,  # frames per second of the clip
+    cycle: Cycle,  # an accepted cycle of this clip
+    frames: (
+        int | None
+    ) = 32,  # frames of the beat; None leaves them as filmed, the second ED included
+    uniform: str = 'phase',  # 'phase' or 'time', see `Beat.resample`
+    source: str = '',  # id of the clip
+    patient: str = '',  # id of the patient
+) -> Beat:  # the beat, ED first; half a beat from its first frame to its last
     "Cut one accepted cycle out of a clip. Raises `ValueError` with the reason of a rejected one."
-    if cycle.reason is not None: raise ValueError(f"expected an accepted cycle, got one that was rejected: {cycle.reason}")
+    if cycle.reason is not None:
+        raise ValueError(f"expected an accepted cycle, got one that was rejected: {cycle.reason}")
     part = cycle.span
-    if not len(video) == len(area) >= part.stop: raise ValueError(f"expected video and area of one clip of at least {part.stop} frames, got {len(video)} and {len(area)}")
+    if not len(video) == len(area) >= part.stop:
+        raise ValueError(
+            f"expected video and area of one clip of at least {part.stop} frames, got {len(video)}"
+            f" and {len(area)}"
+        )
     ends = unwarp(torch.tensor(PARTS[cycle.part]), cycle.alpha).tolist()
-    ef = None if mask is None else ef_area_length(*clean(mask[[cycle.ed, cycle.es]])).item()        # a stray spot would lengthen the axis
-    beat = Beat(video=video[part], mask=None if mask is None else mask[part], area=area[part], tau=torch.linspace(*ends, part.stop - part.start),
-                alpha=cycle.alpha, fps=fps, heart_rate=cycle.heart_rate, ef=ef, source=source, patient=patient, part=cycle.part)
+    ef = (
+        None if mask is None else ef_area_length(*clean(mask[[cycle.ed, cycle.es]])).item()
+    )  # a stray spot would lengthen the axis
+    beat = Beat(
+        video=video[part],
+        mask=None if mask is None else mask[part],
+        area=area[part],
+        tau=torch.linspace(*ends, part.stop - part.start),
+        alpha=cycle.alpha,
+        fps=fps,
+        heart_rate=cycle.heart_rate,
+        ef=ef,
+        source=source,
+        patient=patient,
+        part=cycle.part,
+    )
     return beat if frames is None else beat.resample(frames, uniform)
 
 # %% ../../nbs/cycles/01_cycles.ipynb #ebd754ba
 def half_cycle(
-    ed:int, # frame of end-diastole, known
-    es:int, # frame of end-systole, known; before `ed` where the half is diastole
-    fps:float, # frames per second
-)->Cycle: # half a beat; its α and heart rate are those of the prior
-    "The beat of which a half was filmed: of all rates from 40 to 120 per minute, the one at which that half lasts as long."
-    rate = torch.arange(40., 120.5, .5)
+    ed: int,  # frame of end-diastole, known
+    es: int,  # frame of end-systole, known; before `ed` where the half is diastole
+    fps: float,  # frames per second
+) -> Cycle:  # half a beat; its α and heart rate are those of the prior
+    """The beat of which a half was filmed: of all rates from 40 to 120 per minute, the one at
+    which that half lasts as long."""
+    rate = torch.arange(40.0, 120.5, 0.5)
     alpha = alpha_prior(rate)
     lasts = 60 / rate * (alpha if ed < es else 1 - alpha)
     i = (lasts - abs(es - ed) / fps).abs().argmin()

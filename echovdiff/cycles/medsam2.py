@@ -28,82 +28,134 @@ from ..phase.axis import COLORS
 # %% ../../nbs/cycles/03_medsam2.ipynb #2fa223ae
 def _sam2():
     "The library transformers. InputError without it."
-    try: import transformers
-    except ImportError as error: raise InputError("MedSAM2 needs the library transformers, which is not installed: pip install 'echovdiff[medsam2]'") from error
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "MedSAM2 needs the library transformers, which is not installed: pip install"
+            " 'echovdiff[medsam2]'"
+        ) from error
     return transformers
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #2fa22301
 def medsam2_config(
-    size:int=512, # side of the square picture that the network sees, px; a multiple of 32
-): # a transformers.Sam2VideoConfig
+    size: int = 512,  # side of the square picture that the network sees, px; a multiple of 32
+):  # a transformers.Sam2VideoConfig
     "SAM 2.1 tiny at `size` px: 512 for MedSAM2, 1024 for Meta's own weights."
-    grid = size//16
+    grid = size // 16
     backbone = dict(model_type='sam2_hiera_det_model', image_size=[size, size])
-    vision = dict(model_type='sam2_vision_model', backbone_config=backbone, backbone_feature_sizes=[[n*grid, n*grid] for n in (4, 2, 1)])
-    return _sam2().Sam2VideoConfig(image_size=size, vision_config=vision, prompt_encoder_config=dict(image_size=size), memory_attention_rope_feat_sizes=[grid, grid])
+    vision = dict(
+        model_type='sam2_vision_model',
+        backbone_config=backbone,
+        backbone_feature_sizes=[[n * grid, n * grid] for n in (4, 2, 1)],
+    )
+    return _sam2().Sam2VideoConfig(
+        image_size=size,
+        vision_config=vision,
+        prompt_encoder_config=dict(image_size=size),
+        memory_attention_rope_feat_sizes=[grid, grid],
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #c4b568e3
 @dataclass(frozen=True, eq=False)
 class Hint:
     "Where the ventricle is on one frame. InputError for a hint that says nothing, or too much."
-    frame:int # frame number, from 0
-    clicks:Sequence[tuple[float,float,bool]]=() # (x, y, inside?), px
-    box:tuple[float,float,float,float]|None=None # left, top, right, bottom, px
-    mask:Tensor|None=None # (h w) probability in [0,1]; heart at or above 1/2
+
+    frame: int  # frame number, from 0
+    clicks: Sequence[tuple[float, float, bool]] = ()  # (x, y, inside?), px
+    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom, px
+    mask: Tensor | None = None  # (h w) probability in [0,1]; heart at or above 1/2
 
     def __post_init__(self):
         if self.mask is None and self.box is None and not any(inside for *_, inside in self.clicks):
-            raise InputError(f'the hint on frame {self.frame} does not say where the ventricle is; give it a click inside, a box or a mask')
+            raise InputError(
+                f'the hint on frame {self.frame} does not say where the ventricle is; give it a'
+                ' click inside, a box or a mask'
+            )
         if self.mask is not None and (self.box is not None or len(self.clicks)):
-            raise InputError(f'the hint on frame {self.frame} has a mask beside its clicks or box; give either')
-        if self.mask is not None and not (self.mask >= .5).any(): raise InputError(f'the mask of the hint on frame {self.frame} is empty; choose a frame that shows the ventricle')
+            raise InputError(
+                f'the hint on frame {self.frame} has a mask beside its clicks or box; give either'
+            )
+        if self.mask is not None and not (self.mask >= 0.5).any():
+            raise InputError(
+                f'the mask of the hint on frame {self.frame} is empty; choose a frame that shows'
+                ' the ventricle'
+            )
         if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
             raise InputError(f'expected a box as (left, top, right, bottom), got {tuple(self.box)}')
 
     @property
-    def places(self)->list[tuple[float,float]]:
+    def places(self) -> list[tuple[float, float]]:
         "All (x, y) that the hint names, px."
-        return [(x, y) for x, y, _ in self.clicks] + ([self.box[:2], self.box[2:]] if self.box is not None else [])
+        return [(x, y) for x, y, _ in self.clicks] + (
+            [self.box[:2], self.box[2:]] if self.box is not None else []
+        )
 
-    def plot(self,
-        frame:Tensor, # (c h w) the frame that is meant
-        ax:Axes|None=None, # where to draw; a new figure without it
-    )->Axes: # the axes drawn on
+    def plot(
+        self,
+        frame: Tensor,  # (c h w) the frame that is meant
+        ax: Axes | None = None,  # where to draw; a new figure without it
+    ) -> Axes:  # the axes drawn on
         "The frame with the hint on it: + inside, x outside."
         ax = ax or plt.subplots(figsize=(2.6, 2.6))[1]
         ax.imshow(frame[0], cmap='gray', vmin=0, vmax=1)
-        for x, y, inside in self.clicks: ax.plot(x, y, '+' if inside else 'x', color=COLORS['pred'], ms=9, mew=2)
-        if self.box is not None: ax.add_patch(plt.Rectangle(self.box[:2], self.box[2]-self.box[0], self.box[3]-self.box[1], fill=False, ec=COLORS['pred'], lw=1.5))
-        if self.mask is not None: ax.contour(self.mask, [.5], colors=COLORS['pred'], linewidths=1.5)
+        for x, y, inside in self.clicks:
+            ax.plot(x, y, '+' if inside else 'x', color=COLORS['pred'], ms=9, mew=2)
+        if self.box is not None:
+            ax.add_patch(
+                plt.Rectangle(
+                    self.box[:2],
+                    self.box[2] - self.box[0],
+                    self.box[3] - self.box[1],
+                    fill=False,
+                    ec=COLORS['pred'],
+                    lw=1.5,
+                )
+            )
+        if self.mask is not None:
+            ax.contour(self.mask, [0.5], colors=COLORS['pred'], linewidths=1.5)
         ax.axis('off')
         return ax
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #393cc1c3
-def check_hints(hints:Sequence[Hint], video:Tensor)->None: # video (t c h w)
+def check_hints(hints: Sequence[Hint], video: Tensor) -> None:  # video (t c h w)
     "InputError, with a sentence, if a hint and a video do not go together."
     t, c, h, w = video.shape
-    if not hints: raise InputError('MedSAM2 must be told what to follow; give at least one hint')
-    if len({hint.frame for hint in hints}) < len(hints): raise InputError('expected one hint a frame, got two for the same; put their clicks into one')
+    if not hints:
+        raise InputError('MedSAM2 must be told what to follow; give at least one hint')
+    if len({hint.frame for hint in hints}) < len(hints):
+        raise InputError(
+            'expected one hint a frame, got two for the same; put their clicks into one'
+        )
     for hint in hints:
-        if not 0 <= hint.frame < t: raise InputError(f'expected a hint on one of the frames 0 to {t-1}, got {hint.frame}')
+        if not 0 <= hint.frame < t:
+            raise InputError(f'expected a hint on one of the frames 0 to {t-1}, got {hint.frame}')
         outside = [place for place in hint.places if not (0 <= place[0] < w and 0 <= place[1] < h)]
-        if outside: raise InputError(f'expected places within the {w} x {h} px of the picture, got {outside[0]} on frame {hint.frame}')
-        if hint.mask is not None and hint.mask.shape != (h, w): raise InputError(f'expected a mask of (h w) = {(h, w)}, got {tuple(hint.mask.shape)}')
+        if outside:
+            raise InputError(
+                f'expected places within the {w} x {h} px of the picture, got {outside[0]} on frame'
+                f' {hint.frame}'
+            )
+        if hint.mask is not None and hint.mask.shape != (h, w):
+            raise InputError(f'expected a mask of (h w) = {(h, w)}, got {tuple(hint.mask.shape)}')
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #b683716e
-MEAN, STD = (.485, .456, .406), (.229, .224, .225) # of ImageNet's red, green and blue
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 
 def to_network(
-    video:Tensor, # (t c h w) intensity in [0,1], c = 1 or 3
-    size:int, # side of the square, px
-)->Tensor: # (t 3 size size), about -2 to 2.6
+    video: Tensor,  # (t c h w) intensity in [0,1], c = 1 or 3
+    size: int,  # side of the square, px
+) -> Tensor:  # (t 3 size size), about -2 to 2.6
     "Frames as SAM 2 expects them: stretched to a square, in colour, standardised."
-    square = F.interpolate(video.float(), (size, size), mode='bilinear', antialias=True).expand(-1, 3, -1, -1)
-    return (square-square.new_tensor(MEAN)[:,None,None])/square.new_tensor(STD)[:,None,None]
+    square = F.interpolate(video.float(), (size, size), mode='bilinear', antialias=True).expand(
+        -1, 3, -1, -1
+    )
+    return (square - square.new_tensor(MEAN)[:, None, None]) / square.new_tensor(STD)[:, None, None]
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #b6837101
 def _placer(size):
-    "The half of transformers' processor that places hints; making it whole would ask for torchvision."
+    """The half of transformers' processor that places hints; making it whole would ask for
+    torchvision."""
     kind = _sam2().Sam2VideoProcessor
     placer = kind.__new__(kind)
     placer.target_size, placer.point_pad_value = size, -10
@@ -111,166 +163,300 @@ def _placer(size):
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #b6837102
 def open_session(
-    model:nn.Module, # a transformers.Sam2VideoModel
-    video:Tensor, # (t c h w) intensity in [0,1]
-): # a transformers Sam2VideoInferenceSession, whose memory is on the CPU
+    model: nn.Module,  # a transformers.Sam2VideoModel
+    video: Tensor,  # (t c h w) intensity in [0,1]
+):  # a transformers Sam2VideoInferenceSession, whose memory is on the CPU
     "A fresh memory for a video: nothing hinted, nothing followed."
     frames, p = to_network(video, model.config.image_size), next(model.parameters())
-    return _sam2().Sam2VideoInferenceSession(frames, *video.shape[2:], inference_device=p.device, dtype=p.dtype)
+    return _sam2().Sam2VideoInferenceSession(
+        frames, *video.shape[2:], inference_device=p.device, dtype=p.dtype
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #b6837103
 def place_hint(
-    hint:Hint,
-    session, # of `open_session`
-    model:nn.Module,
-)->None:
+    hint: Hint,
+    session,  # of `open_session`
+    model: nn.Module,
+) -> None:
     "Write a hint into a session. `session` then knows one more frame to start from."
-    told = dict(input_masks=(hint.mask >= .5)) if hint.mask is not None else dict(
-        input_points=[[[[x, y] for x, y, _ in hint.clicks]]] if len(hint.clicks) else None, input_labels=[[[int(inside) for *_, inside in hint.clicks]]] if len(hint.clicks) else None,
-        input_boxes=[[list(hint.box)]] if hint.box is not None else None)
-    _placer(model.config.image_size).add_inputs_to_inference_session(session, frame_idx=hint.frame, obj_ids=1, **told)
+    told = (
+        dict(input_masks=(hint.mask >= 0.5))
+        if hint.mask is not None
+        else dict(
+            input_points=[[[[x, y] for x, y, _ in hint.clicks]]] if len(hint.clicks) else None,
+            input_labels=(
+                [[[int(inside) for *_, inside in hint.clicks]]] if len(hint.clicks) else None
+            ),
+            input_boxes=[[list(hint.box)]] if hint.box is not None else None,
+        )
+    )
+    _placer(model.config.image_size).add_inputs_to_inference_session(
+        session, frame_idx=hint.frame, obj_ids=1, **told
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #9182b615
 @torch.no_grad()
 def propagate(
-    model:nn.Module, # a transformers.Sam2VideoModel, in eval mode
-    video:Tensor, # (t c h w) intensity in [0,1]
-    hints:Sequence[Hint], # that `check_hints` accepts
-)->Tensor: # (t h' w') logits, a quarter of the network's side
+    model: nn.Module,  # a transformers.Sam2VideoModel, in eval mode
+    video: Tensor,  # (t c h w) intensity in [0,1]
+    hints: Sequence[Hint],  # that `check_hints` accepts
+) -> Tensor:  # (t h' w') logits, a quarter of the network's side
     "Follow what the hints point at through the whole video."
     session, logits = open_session(model, video), {}
     for hint in hints:
         place_hint(hint, session, model)
         model(session, frame_idx=hint.frame)
     for reverse in (False, True):
-        for out in model.propagate_in_video_iterator(session, min(hint.frame for hint in hints), reverse=reverse): logits[out.frame_idx] = out.pred_masks[0,0]
+        for out in model.propagate_in_video_iterator(
+            session, min(hint.frame for hint in hints), reverse=reverse
+        ):
+            logits[out.frame_idx] = out.pred_masks[0, 0]
     return torch.stack([logits[t] for t in range(len(video))])
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #9182b601
 @dataclass(frozen=True, eq=False)
 class MedSAM2Segmenter:
-    "A `Segmenter` that follows what its hints point at; `dataclasses.replace(segmenter, hints=...)` turns it to another video."
-    model:nn.Module # a transformers.Sam2VideoModel; the work is done where its parameters are
-    hints:Sequence[Hint] # for the video to come
-    name:str='MedSAM2' # what to call it in reports
+    """A `Segmenter` that follows what its hints point at; `dataclasses.replace(segmenter,
+    hints=...)` turns it to another video."""
 
-    def __post_init__(self): self.model.eval()
+    model: nn.Module  # a transformers.Sam2VideoModel; the work is done where its parameters are
+    hints: Sequence[Hint]  # for the video to come
+    name: str = 'MedSAM2'  # what to call it in reports
 
-    def __call__(self,
-        video:Tensor, # (t c h w) intensity in [0,1], c = 1 or 3
-    )->Tensor: # (t h w) float32 LV probability in [0,1]
+    def __post_init__(self):
+        self.model.eval()
+
+    def __call__(
+        self,
+        video: Tensor,  # (t c h w) intensity in [0,1], c = 1 or 3
+    ) -> Tensor:  # (t h w) float32 LV probability in [0,1]
         "Masks of all frames. InputError if a hint and the video do not go together."
-        if video.ndim != 4 or video.shape[1] not in (1, 3): raise InputError(f'expected a video (t c h w) with c = 1 or 3, got {tuple(video.shape)}')
+        if video.ndim != 4 or video.shape[1] not in (1, 3):
+            raise InputError(
+                f'expected a video (t c h w) with c = 1 or 3, got {tuple(video.shape)}'
+            )
         check_hints(self.hints, video)
         logits = propagate(self.model, video, self.hints)
-        return F.interpolate(logits[None].float(), video.shape[2:], mode='bilinear')[0].sigmoid().to(video.device)
+        return (
+            F.interpolate(logits[None].float(), video.shape[2:], mode='bilinear')[0]
+            .sigmoid()
+            .to(video.device)
+        )
 
     @classmethod
-    def from_pretrained(cls,
-        source:str|Path, # a folder that `convert_medsam2` wrote, or a name on the Hugging Face hub
-        hints:Sequence[Hint]=(), # may come later, by `replace`
-    )->'MedSAM2Segmenter':
+    def from_pretrained(
+        cls,
+        source: (
+            str | Path
+        ),  # a folder that `convert_medsam2` wrote, or a name on the Hugging Face hub
+        hints: Sequence[Hint] = (),  # may come later, by `replace`
+    ) -> 'MedSAM2Segmenter':
         "The segmenter with stored weights. InputError where there are none, or not all."
         try:
-            if Path(source).is_dir(): (Path(source)/'config.json').stat()   # without it, transformers would take Meta's, at 1024 px
+            if Path(source).is_dir():
+                (
+                    Path(source) / 'config.json'
+                ).stat()  # without it, transformers would take Meta's, at 1024 px
             model, told = _sam2().Sam2VideoModel.from_pretrained(source, output_loading_info=True)
-        except (OSError, RuntimeError) as error: raise InputError(f'no weights of SAM 2 in {source}; expected a folder that tools/convert_medsam2.py wrote, or a name on the hub') from error
-        if told['missing_keys']: raise InputError(f"the weights in {source} lack {len(told['missing_keys'])} tensors, such as {min(told['missing_keys'])}; convert them again")
-        origin = Path(source)/ORIGIN
-        return cls(model.float(), hints, json.loads(origin.read_text())['name'] if origin.exists() else str(source))
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f'no weights of SAM 2 in {source}; expected a folder that tools/convert_medsam2.py'
+                ' wrote, or a name on the hub'
+            ) from error
+        if told['missing_keys']:
+            raise InputError(
+                f"the weights in {source} lack {len(told['missing_keys'])} tensors, such as"
+                f" {min(told['missing_keys'])}; convert them again"
+            )
+        origin = Path(source) / ORIGIN
+        return cls(
+            model.float(),
+            hints,
+            json.loads(origin.read_text())['name'] if origin.exists() else str(source),
+        )
 
-ORIGIN = 'medsam2.json' # where the weights of a folder come from
+ORIGIN = 'medsam2.json'  # where the weights of a folder come from
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #dc2ade54
 def box_hint(
-    mask:Tensor, # (t h w) LV probability in [0,1], of any segmenter; best after `clean`
-    margin:float=3., # room around the mask, px
-)->Hint:
+    mask: Tensor,  # (t h w) LV probability in [0,1], of any segmenter; best after `clean`
+    margin: float = 3.0,  # room around the mask, px
+) -> Hint:
     "A box around the ventricle on the frame where it is largest. InputError if no frame shows one."
-    heart = mask >= .5
+    heart = mask >= 0.5
     frame = heart.sum((1, 2)).argmax().item()
     y, x = heart[frame].nonzero(as_tuple=True)
-    if not len(x): raise InputError('no frame of this mask shows a ventricle; point by hand')
+    if not len(x):
+        raise InputError('no frame of this mask shows a ventricle; point by hand')
     h, w = mask.shape[1:]
-    left, top, right, bottom = (n.item() for n in (x.min()-margin, y.min()-margin, x.max()+margin, y.max()+margin))
-    return Hint(frame, box=(max(left, 0.), max(top, 0.), min(right, w-1.), min(bottom, h-1.)))
+    left, top, right, bottom = (
+        n.item() for n in (x.min() - margin, y.min() - margin, x.max() + margin, y.max() + margin)
+    )
+    return Hint(
+        frame, box=(max(left, 0.0), max(top, 0.0), min(right, w - 1.0), min(bottom, h - 1.0))
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #7f5e66a8
 _HEAD = r'(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|obj_ptr_proj)\.layers\.'
 
-RENAMES = { # pattern in the names of SAM 2 -> replacement in those of transformers
-    r'\.norm': '.layer_norm', r'^memory_encoder\.out_proj': 'memory_encoder.projection', r'\.out_proj': '.o_proj',
-    r'\.mlp\.layers\.0': '.mlp.proj_in', r'\.mlp\.layers\.1': '.mlp.proj_out', _HEAD+'0': r'\1.proj_in', _HEAD+'1': r'\1.layers.0', _HEAD+'2': r'\1.proj_out',
-    r'^image_encoder\.trunk': 'vision_encoder.backbone', r'patch_embed\.proj': 'patch_embed.projection', r'^image_encoder\.neck\.convs\.(\d+)\.conv': r'vision_encoder.neck.convs.\1',
-    r'^sam_(prompt_encoder|mask_decoder)': r'\1', r'pe_layer\.positional_encoding_gaussian_matrix': 'shared_embedding.positional_embedding',
-    **{rf'mask_downscaling\.{n}\.': f'mask_embed.{name}.' for n, name in {0: 'conv1', 1: 'layer_norm1', 3: 'conv2', 4: 'layer_norm2', 6: 'conv3'}.items()},
-    **{rf'output_upscaling\.{n}\.': f'{name}.' for n, name in {0: 'upscale_conv1', 1: 'upscale_layer_norm', 3: 'upscale_conv2'}.items()},
-    **{rf'mask_downsampler\.encoder\.{3*n+k}\.': f'mask_downsampler.layers.{n}.{name}.' for n in range(4) for k, name in enumerate(('conv', 'layer_norm'))},
+RENAMES = {  # pattern in the names of SAM 2 -> replacement in those of transformers
+    r'\.norm': '.layer_norm',
+    r'^memory_encoder\.out_proj': 'memory_encoder.projection',
+    r'\.out_proj': '.o_proj',
+    r'\.mlp\.layers\.0': '.mlp.proj_in',
+    r'\.mlp\.layers\.1': '.mlp.proj_out',
+    _HEAD + '0': r'\1.proj_in',
+    _HEAD + '1': r'\1.layers.0',
+    _HEAD + '2': r'\1.proj_out',
+    r'^image_encoder\.trunk': 'vision_encoder.backbone',
+    r'patch_embed\.proj': 'patch_embed.projection',
+    r'^image_encoder\.neck\.convs\.(\d+)\.conv': r'vision_encoder.neck.convs.\1',
+    r'^sam_(prompt_encoder|mask_decoder)': r'\1',
+    r'pe_layer\.positional_encoding_gaussian_matrix': 'shared_embedding.positional_embedding',
+    **{
+        rf'mask_downscaling\.{n}\.': f'mask_embed.{name}.'
+        for n, name in {
+            0: 'conv1',
+            1: 'layer_norm1',
+            3: 'conv2',
+            4: 'layer_norm2',
+            6: 'conv3',
+        }.items()
+    },
+    **{
+        rf'output_upscaling\.{n}\.': f'{name}.'
+        for n, name in {0: 'upscale_conv1', 1: 'upscale_layer_norm', 3: 'upscale_conv2'}.items()
+    },
+    **{
+        rf'mask_downsampler\.encoder\.{3*n+k}\.': f'mask_downsampler.layers.{n}.{name}.'
+        for n in range(4)
+        for k, name in enumerate(('conv', 'layer_norm'))
+    },
     r'mask_downsampler\.encoder\.12': 'mask_downsampler.final_conv',
-    'pix_feat_proj': 'feature_projection', r'\.fuser': '.memory_fuser', r'\.dwconv': '.depthwise_conv', r'\.pwconv': '.pointwise_conv', r'\.gamma$': '.scale',
-    'maskmem_tpos_enc': 'memory_temporal_positional_encoding', 'no_mem_embed': 'no_memory_embedding', 'no_mem_pos_enc': 'no_memory_positional_encoding',
-    'no_obj_ptr': 'no_object_pointer', 'no_obj_embed_spatial': 'occlusion_spatial_embedding_parameter',
-    'obj_ptr_proj': 'object_pointer_proj', 'obj_ptr_tpos_proj': 'temporal_positional_encoding_projection_layer'}
+    'pix_feat_proj': 'feature_projection',
+    r'\.fuser': '.memory_fuser',
+    r'\.dwconv': '.depthwise_conv',
+    r'\.pwconv': '.pointwise_conv',
+    r'\.gamma$': '.scale',
+    'maskmem_tpos_enc': 'memory_temporal_positional_encoding',
+    'no_mem_embed': 'no_memory_embedding',
+    'no_mem_pos_enc': 'no_memory_positional_encoding',
+    'no_obj_ptr': 'no_object_pointer',
+    'no_obj_embed_spatial': 'occlusion_spatial_embedding_parameter',
+    'obj_ptr_proj': 'object_pointer_proj',
+    'obj_ptr_tpos_proj': 'temporal_positional_encoding_projection_layer',
+}
 
-def rename(name:str)->str:
+def rename(name: str) -> str:
     "The name of a tensor in transformers, from its name in SAM 2: `RENAMES`, one after the other."
-    for pattern, new in RENAMES.items(): name = re.sub(pattern, new, name)
+    for pattern, new in RENAMES.items():
+        name = re.sub(pattern, new, name)
     return name
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #7f5e6601
 def to_transformers(
-    state:dict[str,Tensor], # as SAM 2 stores it
-)->dict[str,Tensor]: # as transformers' Sam2VideoModel names it; nothing is checked
+    state: dict[str, Tensor],  # as SAM 2 stores it
+) -> dict[str, Tensor]:  # as transformers' Sam2VideoModel names it; nothing is checked
     "Rename all tensors, and make the two changes of form."
     new = {rename(name): value for name, value in state.items()}
-    kinds, waves = [f'prompt_encoder.point_embeddings.{n}.weight' for n in range(4)], 'prompt_encoder.shared_embedding.positional_embedding'
-    if new.keys() >= set(kinds): new['prompt_encoder.point_embed.weight'] = torch.cat([new.pop(name) for name in kinds])
-    if waves in new: new['shared_image_embedding.positional_embedding'] = new[waves].clone()
+    kinds, waves = [
+        f'prompt_encoder.point_embeddings.{n}.weight' for n in range(4)
+    ], 'prompt_encoder.shared_embedding.positional_embedding'
+    if new.keys() >= set(kinds):
+        new['prompt_encoder.point_embed.weight'] = torch.cat([new.pop(name) for name in kinds])
+    if waves in new:
+        new['shared_image_embedding.positional_embedding'] = new[waves].clone()
     return new
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #71227c82
 def read_medsam2_checkpoint(
-    path:str|Path, # a .pt file of SAM 2 or MedSAM2
-)->dict[str,Tensor]:
-    "The tensors of a checkpoint, by SAM 2's names; no code in the file is run. InputError for another kind of file."
-    try: state = torch.load(path, map_location='cpu', weights_only=True)['model']
-    except FileNotFoundError as error: raise InputError(f'there is no file {path}') from error
+    path: str | Path,  # a .pt file of SAM 2 or MedSAM2
+) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, by SAM 2's names; no code in the file is run. InputError for
+    another kind of file."""
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)['model']
+    except FileNotFoundError as error:
+        raise InputError(f'there is no file {path}') from error
     except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path} is not a checkpoint of SAM 2: expected a torch file of plain tensors under 'model'") from error
+        raise InputError(
+            f"{path} is not a checkpoint of SAM 2: expected a torch file of plain tensors under"
+            " 'model'"
+        ) from error
     return {name: value.float() for name, value in state.items()}
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #71227c01
-def load_exactly(model:nn.Module, state:dict[str,Tensor])->None:
-    "Load a state that fits a network exactly. InputError that lists what is missing, left over or of another shape."
+def load_exactly(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load a state that fits a network exactly. InputError that lists what is missing, left over
+    or of another shape."""
     want = model.state_dict()
-    wrong = dict(missing=sorted(want.keys()-state.keys()), unknown=sorted(state.keys()-want.keys()),
-                 misshapen=[name for name in want.keys() & state.keys() if want[name].shape != state[name].shape])
-    if any(wrong.values()): raise InputError('this is another model; ' + '; '.join(f"{len(names)} {what}: {', '.join(names)}" for what, names in wrong.items() if names))
+    wrong = dict(
+        missing=sorted(want.keys() - state.keys()),
+        unknown=sorted(state.keys() - want.keys()),
+        misshapen=[
+            name for name in want.keys() & state.keys() if want[name].shape != state[name].shape
+        ],
+    )
+    if any(wrong.values()):
+        raise InputError(
+            'this is another model; '
+            + '; '.join(
+                f"{len(names)} {what}: {', '.join(names)}" for what, names in wrong.items() if names
+            )
+        )
     model.load_state_dict(state)
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #71227c02
-def processor_config(size:int)->dict: # size: side of the network's picture, px
+def processor_config(size: int) -> dict:  # size: side of the network's picture, px
     "What transformers' own `Sam2VideoProcessor.from_pretrained` reads."
     square = dict(size=dict(height=size, width=size))
-    return dict(processor_class='Sam2VideoProcessor', target_size=size, image_processor=dict(square, image_processor_type='Sam2ImageProcessor', mask_size=dict(height=size//4, width=size//4)),
-                video_processor=dict(square, video_processor_type='Sam2VideoVideoProcessor'))
+    return dict(
+        processor_class='Sam2VideoProcessor',
+        target_size=size,
+        image_processor=dict(
+            square,
+            image_processor_type='Sam2ImageProcessor',
+            mask_size=dict(height=size // 4, width=size // 4),
+        ),
+        video_processor=dict(square, video_processor_type='Sam2VideoVideoProcessor'),
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #71227c03
 def convert_medsam2(
-    source:str|Path, # MedSAM2_US_Heart.pt, MedSAM2_latest.pt, ...
-    folder:str|Path, # to write; made if need be
-    config=None, # a Sam2VideoConfig; MedSAM2's without it
-)->dict[str,str|int]: # where the weights come from, as `medsam2.json` keeps it: name, file and its sha256 and bytes, tensors, parameters, image_size
-    "Turn a checkpoint of MedSAM2 into a folder for `MedSAM2Segmenter.from_pretrained`. InputError if it is not one."
+    source: str | Path,  # MedSAM2_US_Heart.pt, MedSAM2_latest.pt, ...
+    folder: str | Path,  # to write; made if need be
+    config=None,  # a Sam2VideoConfig; MedSAM2's without it
+) -> dict[
+    str,
+    str | int,
+    # where the weights come from, as `medsam2.json` keeps it: name, file and its sha256 and bytes,
+    # tensors, parameters, image_size
+]:
+    """Turn a checkpoint of MedSAM2 into a folder for `MedSAM2Segmenter.from_pretrained`.
+    InputError if it is not one."""
     config, source, folder = config or medsam2_config(), Path(source), Path(folder)
     state = read_medsam2_checkpoint(source)
     model = _sam2().Sam2VideoModel(config)
     load_exactly(model, to_transformers(state))
-    with source.open('rb') as file: digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    origin = dict(name=f'{source.stem} {digest[:12]}', file=source.name, sha256=digest, bytes=source.stat().st_size,
-                  tensors=len(state), parameters=sum(p.numel() for p in model.parameters()), image_size=config.image_size)
+    with source.open('rb') as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    origin = dict(
+        name=f'{source.stem} {digest[:12]}',
+        file=source.name,
+        sha256=digest,
+        bytes=source.stat().st_size,
+        tensors=len(state),
+        parameters=sum(p.numel() for p in model.parameters()),
+        image_size=config.image_size,
+    )
     model.save_pretrained(folder)
-    (folder/'model.safetensors').chmod((folder/'config.json').stat().st_mode)   # it would be for its owner only
-    for name, content in {'processor_config.json': processor_config(config.image_size), ORIGIN: origin}.items():
-        with whole_file(folder/name) as part: part.write_text(json.dumps(content, indent=1))
+    (folder / 'model.safetensors').chmod(
+        (folder / 'config.json').stat().st_mode
+    )  # it would be for its owner only
+    for name, content in {
+        'processor_config.json': processor_config(config.image_size),
+        ORIGIN: origin,
+    }.items():
+        with whole_file(folder / name) as part:
+            part.write_text(json.dumps(content, indent=1))
     return origin

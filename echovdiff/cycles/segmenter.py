@@ -25,65 +25,81 @@ from ..phase.axis import COLORS
 @runtime_checkable
 class Segmenter(Protocol):
     "Anything with a `name` that finds the left ventricle in a video."
-    name:str # what to call it in reports
 
-    def __call__(self,
-        video:Tensor, # (t c h w) intensity in [0,1]
-    )->Tensor: # (t h w) LV probability in [0,1]
+    name: str  # what to call it in reports
+
+    def __call__(
+        self,
+        video: Tensor,  # (t c h w) intensity in [0,1]
+    ) -> Tensor:  # (t h w) LV probability in [0,1]
         ...
 
 # %% ../../nbs/cycles/00_segmenter.ipynb #7103a429
 def dice(
-    a:Tensor, # (... h w) mask in [0,1]
-    b:Tensor, # (... h w) mask in [0,1], in either order
-)->Tensor: # (...) overlap in [0,1]; 1 where both masks are empty
+    a: Tensor,  # (... h w) mask in [0,1]
+    b: Tensor,  # (... h w) mask in [0,1], in either order
+) -> Tensor:  # (...) overlap in [0,1]; 1 where both masks are empty
     "The Dice overlap of two masks (Dice 1945)."
-    if a.shape[-2:] != b.shape[-2:]: raise ValueError(f"expected two masks of one size, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if a.shape[-2:] != b.shape[-2:]:
+        raise ValueError(
+            f"expected two masks of one size, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     both, total = (a * b).sum((-2, -1)), a.sum((-2, -1)) + b.sum((-2, -1))
-    return torch.where(total > 0, 2 * both / total.clamp_min(1e-12), 1.)
+    return torch.where(total > 0, 2 * both / total.clamp_min(1e-12), 1.0)
 
 # %% ../../nbs/cycles/00_segmenter.ipynb #cfa9853e
 def clean(
-    mask:Tensor, # (... h w) LV probability in [0,1]
-    threshold:float=.5, # at or above this probability a pixel is heart
-)->Tensor: # (... h w) of zeros and ones: one piece without holes in each frame, or nothing
+    mask: Tensor,  # (... h w) LV probability in [0,1]
+    threshold: float = 0.5,  # at or above this probability a pixel is heart
+) -> Tensor:  # (... h w) of zeros and ones: one piece without holes in each frame, or nothing
     "Keep the largest connected piece of each frame, and fill its holes."
     frames = rearrange((mask.detach() >= threshold).cpu().numpy(), '... h w -> (...) h w')
     return torch.from_numpy(np.stack([_largest(frame) for frame in frames])).to(mask).view_as(mask)
 
 # %% ../../nbs/cycles/00_segmenter.ipynb #cfa98501
 def _largest(
-    frame:np.ndarray, # (h w) bool
-)->np.ndarray: # (h w) bool
+    frame: np.ndarray,  # (h w) bool
+) -> np.ndarray:  # (h w) bool
     "The largest 4-connected piece of one frame, holes filled; empty stays empty."
     pieces, n = label(frame)
-    if n == 0: return frame
+    if n == 0:
+        return frame
     return binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
 
 # %% ../../nbs/cycles/00_segmenter.ipynb #687cc06e
 def outline(
-    mask:Tensor, # (h w) probability in [0,1]
-    points:int=96, # how many
-)->np.ndarray: # (points 2) x, y in px, at even steps along the edge of the mask's longest piece
+    mask: Tensor,  # (h w) probability in [0,1]
+    points: int = 96,  # how many
+) -> np.ndarray:  # (points 2) x, y in px, at even steps along the edge of the mask's longest piece
     "The closed line where a mask crosses 1/2. Raises `InputError` for an empty mask."
-    if not (mask >= .5).any(): raise InputError("expected a mask with some pixels at 1/2 or more, got an empty one; draw the ventricle in it")
-    edge = max(find_contours(np.pad(mask.detach().cpu().double().numpy(), 1), .4999), key=len)[:, ::-1] - 1
+    if not (mask >= 0.5).any():
+        raise InputError(
+            "expected a mask with some pixels at 1/2 or more, got an empty one; draw the ventricle"
+            " in it"
+        )
+    edge = (
+        max(find_contours(np.pad(mask.detach().cpu().double().numpy(), 1), 0.4999), key=len)[
+            :, ::-1
+        ]
+        - 1
+    )
     length = np.append(0, np.hypot(*np.diff(edge, axis=0).T).cumsum())
     steps = np.linspace(0, length[-1], points, endpoint=False)
     return np.stack([np.interp(steps, length, edge[:, i]) for i in (0, 1)], -1)
 
 # %% ../../nbs/cycles/00_segmenter.ipynb #2a996265
 def plot_mask(
-    frame:Tensor, # (c h w) or (h w) intensity in [0,1]
-    mask:Tensor, # (h w) LV probability in [0,1], drawn where it crosses 1/2
-    true:Tensor|None=None, # (h w) reference to draw beside it
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
+    frame: Tensor,  # (c h w) or (h w) intensity in [0,1]
+    mask: Tensor,  # (h w) LV probability in [0,1], drawn where it crosses 1/2
+    true: Tensor | None = None,  # (h w) reference to draw beside it
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
     "A frame with the outline of a predicted mask and, dashed, of the true one."
     ax = ax or plt.subplots(figsize=(2.6, 2.6))[1]
     ax.imshow(frame.reshape(frame.shape[-2:]), cmap='gray', vmin=0, vmax=1)
     for m, color, style in ((mask, COLORS['pred'], '-'), (true, 'w', '--')):
-        if m is not None and m.min() < .5 < m.max(): ax.contour(m, [.5], colors=color, linestyles=style, linewidths=1)
+        if m is not None and m.min() < 0.5 < m.max():
+            ax.contour(m, [0.5], colors=color, linestyles=style, linewidths=1)
     ax.axis('off')
     return ax
 
@@ -91,12 +107,17 @@ def plot_mask(
 @dataclass
 class FixedMasks:
     "A segmenter that hands out stored masks; raises `ValueError` for a video of another shape."
-    mask:Tensor # (t h w) LV probability in [0,1]
-    name:str='given masks' # what to call their origin in reports
 
-    def __call__(self,
-        video:Tensor, # (t c h w) the video that the masks belong to
-    )->Tensor: # (t h w) the stored masks
+    mask: Tensor  # (t h w) LV probability in [0,1]
+    name: str = 'given masks'  # what to call their origin in reports
+
+    def __call__(
+        self,
+        video: Tensor,  # (t c h w) the video that the masks belong to
+    ) -> Tensor:  # (t h w) the stored masks
         if (video.shape[0], *video.shape[2:]) != tuple(self.mask.shape):
-            raise ValueError(f"expected a video to go with masks of shape (t h w) = {tuple(self.mask.shape)}, got (t c h w) = {tuple(video.shape)}")
+            raise ValueError(
+                f"expected a video to go with masks of shape (t h w) = {tuple(self.mask.shape)},"
+                f" got (t c h w) = {tuple(video.shape)}"
+            )
         return self.mask.to(video.device)

@@ -17,95 +17,135 @@ from .pool import Pool, clip_phases, read_loop
 
 # %% ../../nbs/data/03_augment.ipynb #efbf9d23
 def placement(
-    b:int, # clips
-    generator:torch.Generator,
-)->Tensor: # (b 2 3) place in the augmented picture -> place in the original, both in [-1,1]
-    "Where the heart shall lie: turned up to 0.2 rad, zoomed by .75 to 1.2, shifted up to 8 % of the side."
-    u = lambda lo,hi: lo + (hi-lo)*torch.rand(b, generator=generator)
-    turn, zoom, dx, dy = u(-.2, .2), u(.75, 1.2), u(-.16, .16), u(-.16, .16)
-    affine = torch.stack([torch.stack([turn.cos(), -turn.sin(), dx], -1), torch.stack([turn.sin(), turn.cos(), dy], -1)], 1)
-    affine[:,:,:2] /= zoom[:,None,None]
+    b: int,  # clips
+    generator: torch.Generator,
+) -> Tensor:  # (b 2 3) place in the augmented picture -> place in the original, both in [-1,1]
+    """Where the heart shall lie: turned up to 0.2 rad, zoomed by .75 to 1.2, shifted up to 8 % of
+    the side."""
+    u = lambda lo, hi: lo + (hi - lo) * torch.rand(b, generator=generator)
+    turn, zoom, dx, dy = u(-0.2, 0.2), u(0.75, 1.2), u(-0.16, 0.16), u(-0.16, 0.16)
+    affine = torch.stack(
+        [
+            torch.stack([turn.cos(), -turn.sin(), dx], -1),
+            torch.stack([turn.sin(), turn.cos(), dy], -1),
+        ],
+        1,
+    )
+    affine[:, :, :2] /= zoom[:, None, None]
     return affine
 
 # %% ../../nbs/data/03_augment.ipynb #efbf9d01
 def flash(
-    video:Tensor, # (b t h w) in [0,1]
-    generator:torch.Generator,
-)->Tensor: # the same shape
-    "In half the clips a spot flares up or goes dark for a quarter of the frames, as leaflets and bad contact do."
+    video: Tensor,  # (b t h w) in [0,1]
+    generator: torch.Generator,
+) -> Tensor:  # the same shape
+    """In half the clips a spot flares up or goes dark for a quarter of the frames, as leaflets and
+    bad contact do."""
     b, t, h, w = video.shape
     r = torch.rand(6, b, generator=generator)
-    line = lambda n, at, width: torch.exp(-((torch.arange(n)/n-at[:,None])/width[:,None]).square())
-    wide = .04+.08*r[2]
-    spot = line(h, .1+.8*r[0], wide)[:,None,:,None]*line(w, .1+.8*r[1], wide)[:,None,None]*line(t, r[3], torch.full((b,), .13))[:,:,None,None]
-    strength = (torch.where(r[4]<.5, -.8, 2.)*(r[5]<.5))[:,None,None,None]
-    return (video*(1+strength*spot)).clamp(0, 1)
+    line = lambda n, at, width: torch.exp(
+        -((torch.arange(n) / n - at[:, None]) / width[:, None]).square()
+    )
+    wide = 0.04 + 0.08 * r[2]
+    spot = (
+        line(h, 0.1 + 0.8 * r[0], wide)[:, None, :, None]
+        * line(w, 0.1 + 0.8 * r[1], wide)[:, None, None]
+        * line(t, r[3], torch.full((b,), 0.13))[:, :, None, None]
+    )
+    strength = (torch.where(r[4] < 0.5, -0.8, 2.0) * (r[5] < 0.5))[:, None, None, None]
+    return (video * (1 + strength * spot)).clamp(0, 1)
 
 # %% ../../nbs/data/03_augment.ipynb #efbf9d02
 def shadow(
-    video:Tensor, # (b t 1 h w) in [0,1]
-    share:float, # of the clips that lie in shadow
-    generator:torch.Generator,
-)->Tensor: # the same shape
-    "A wedge of the sector goes dark in all frames of a clip, as behind a rib or where the probe loses contact."
+    video: Tensor,  # (b t 1 h w) in [0,1]
+    share: float,  # of the clips that lie in shadow
+    generator: torch.Generator,
+) -> Tensor:  # the same shape
+    """A wedge of the sector goes dark in all frames of a clip, as behind a rib or where the probe
+    loses contact."""
     b, h, w = len(video), *video.shape[-2:]
     r = torch.rand(6, b, 1, 1, generator=generator)
-    x, y = (torch.arange(w)+.5)/w - .5 - .1*(2*r[0]-1), (torch.arange(h)[:,None]+.5)/h
-    edge, half = (2*r[1]-1)*math.pi/5, .07+.23*r[2]                    # radians: its middle, and half its width
-    dark = torch.exp(-((torch.atan2(x, y)-edge)/half)**8)*torch.sigmoid(40*(x.hypot(y)-.5*r[3])) # it begins somewhere in depth
-    return video*(1-(.7+.3*r[4])*(r[5]<share)*dark)[:,None,None]
+    x, y = (torch.arange(w) + 0.5) / w - 0.5 - 0.1 * (2 * r[0] - 1), (
+        torch.arange(h)[:, None] + 0.5
+    ) / h
+    edge, half = (2 * r[1] - 1) * math.pi / 5, 0.07 + 0.23 * r[
+        2
+    ]  # radians: its middle, and half its width
+    dark = torch.exp(-(((torch.atan2(x, y) - edge) / half) ** 8)) * torch.sigmoid(
+        40 * (x.hypot(y) - 0.5 * r[3])
+    )  # it begins somewhere in depth
+    return video * (1 - (0.7 + 0.3 * r[4]) * (r[5] < share) * dark)[:, None, None]
 
 # %% ../../nbs/data/03_augment.ipynb #efbf9d03
 def augment(
-    video:Tensor, # (b t 1 h w) in [0,1]
-    mask:Tensor, # (b t h w)
-    generator:torch.Generator,
-    affine:Tensor|None=None, # (b 2 3) where the hearts shall lie, as `placement` says it; drawn when None
-)->tuple[Tensor,Tensor]: # the same shapes
+    video: Tensor,  # (b t 1 h w) in [0,1]
+    mask: Tensor,  # (b t h w)
+    generator: torch.Generator,
+    affine: (
+        Tensor | None
+    ) = None,  # (b 2 3) where the hearts shall lie, as `placement` says it; drawn when None
+) -> tuple[Tensor, Tensor]:  # the same shapes
     "Shift, zoom, turn; blur, flashes, gain, gamma, noise."
     b, t = mask.shape[:2]
-    u = lambda lo,hi: lo + (hi-lo)*torch.rand(b, generator=generator)
-    if affine is None: affine = placement(b, generator)
-    both = torch.stack([video[:,:,0], mask], 2).flatten(1, 2)
+    u = lambda lo, hi: lo + (hi - lo) * torch.rand(b, generator=generator)
+    if affine is None:
+        affine = placement(b, generator)
+    both = torch.stack([video[:, :, 0], mask], 2).flatten(1, 2)
     grid = F.affine_grid(affine, both.shape, align_corners=False)
     video, mask = F.grid_sample(both, grid, align_corners=False).unflatten(1, (t, 2)).unbind(2)
-    on = lambda p: (torch.rand(b, generator=generator)<p).float()[:,None,None,None]
+    on = lambda p: (torch.rand(b, generator=generator) < p).float()[:, None, None, None]
     soft = F.avg_pool2d(video, 3, 1, 1)
-    video = flash(torch.lerp(video, soft, on(.3)*u(0, 1)[:,None,None,None]), generator)
-    gain, gamma, noise = (v[:,None,None,None] for v in (u(.6, 1.35), u(.6, 1.7), u(0, .05)))
-    video = (video*gain).clamp(1e-4, 1)**gamma
-    video = video + noise*on(.5)*torch.randn(video.shape, generator=generator)*(video>.01)
-    return video.clamp(0, 1)[:,:,None], mask
+    video = flash(torch.lerp(video, soft, on(0.3) * u(0, 1)[:, None, None, None]), generator)
+    gain, gamma, noise = (v[:, None, None, None] for v in (u(0.6, 1.35), u(0.6, 1.7), u(0, 0.05)))
+    video = (video * gain).clamp(1e-4, 1) ** gamma
+    video = video + noise * on(0.5) * torch.randn(video.shape, generator=generator) * (video > 0.01)
+    return video.clamp(0, 1)[:, :, None], mask
 
 # %% ../../nbs/data/03_augment.ipynb #5b68421e
 def batch(
-    pool:Pool,
-    size:int, # clips a batch
-    frames:int, # frames a clip
-    seed:int, step:int, # what the batch depends on, and all that it depends on
-    augmented:bool=True,
-    shadows:float=.3, # share of the augmented clips that lie in shadow
-)->dict[str,Tensor]: # video (b t 1 h w), mask (b t h w), theta (b t), alpha (b), ef (b), heart_rate (b)
+    pool: Pool,
+    size: int,  # clips a batch
+    frames: int,  # frames a clip
+    seed: int,
+    step: int,  # what the batch depends on, and all that it depends on
+    augmented: bool = True,
+    shadows: float = 0.3,  # share of the augmented clips that lie in shadow
+) -> dict[
+    str, Tensor
+]:  # video (b t 1 h w), mask (b t h w), theta (b t), alpha (b), ef (b), heart_rate (b)
     "The batch of training step `step`."
     g = seeded(seed, step)
     i = torch.randint(len(pool), (size,), generator=g)
     theta = clip_phases(pool.alpha[i], frames, g)
-    loops = [[read_loop(images, th)/255 for images in pool.images(j)] for j,th in zip(i.tolist(), theta)]
+    loops = [
+        [read_loop(images, th) / 255 for images in pool.images(j)]
+        for j, th in zip(i.tolist(), theta)
+    ]
     video, mask = map(torch.stack, zip(*loops))
-    video = video[:,:,None]
+    video = video[:, :, None]
     if augmented:
         video, mask = augment(video, mask, g)
         video = shadow(video, shadows, g)
-    return dict(video=video, mask=mask, theta=theta, alpha=pool.alpha[i], ef=pool.ef[i], heart_rate=pool.heart_rate[i])
+    return dict(
+        video=video,
+        mask=mask,
+        theta=theta,
+        alpha=pool.alpha[i],
+        ef=pool.ef[i],
+        heart_rate=pool.heart_rate[i],
+    )
 
 # %% ../../nbs/data/03_augment.ipynb #0f8c9c3f
-LIT = .39 # how bright a phantom is, where it is bright: the mean of its pixels, each weighted by its own brightness
+# how bright a phantom is, where it is bright: the mean of its pixels, each weighted by its own
+# brightness
+LIT = 0.39
 
 def auto_gamma(
-    video:Tensor, # (t 1 h w) in [0,1]
-)->float: # gamma, from .5 to 1
-    "The power of its brightness that lights a dark loop up like a phantom (ours). Training saw no gamma below .6, so it stops near there."
-    shades, gammas = torch.linspace(0, 1, 256), torch.linspace(.5, 1, 51)
-    pixels, light = torch.histc(video.detach().float(), 256, 0, 1).cpu(), shades**gammas[:,None]
-    bright = light.square() @ pixels / (light @ pixels)                     # the black around the sector has no weight
-    return gammas[(bright.nan_to_num()-LIT).abs().argmin()].item()
+    video: Tensor,  # (t 1 h w) in [0,1]
+) -> float:  # gamma, from .5 to 1
+    """The power of its brightness that lights a dark loop up like a phantom (ours). Training saw
+    no gamma below .6, so it stops near there."""
+    shades, gammas = torch.linspace(0, 1, 256), torch.linspace(0.5, 1, 51)
+    pixels, light = torch.histc(video.detach().float(), 256, 0, 1).cpu(), shades ** gammas[:, None]
+    bright = light.square() @ pixels / (light @ pixels)  # the black around the sector has no weight
+    return gammas[(bright.nan_to_num() - LIT).abs().argmin()].item()

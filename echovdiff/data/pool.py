@@ -23,78 +23,106 @@ from ..phantom.render import phantom
 
 # %% ../../nbs/data/02_pool.ipynb #e5c02f86
 def render(
-    i:int, # number of the beat
-    seed:int, # seed of the pool
-    frames:int, # frames a beat
-    size:int, # image side, px
-)->tuple[np.ndarray,np.ndarray,list[float]]: # (t h w) uint8 video, (t h w) uint8 mask, [alpha, ef, heart rate]
+    i: int,  # number of the beat
+    seed: int,  # seed of the pool
+    frames: int,  # frames a beat
+    size: int,  # image side, px
+) -> tuple[
+    np.ndarray, np.ndarray, list[float]
+]:  # (t h w) uint8 video, (t h w) uint8 mask, [alpha, ef, heart rate]
     "Beat number `i` of a phantom pool."
     torch.set_num_threads(1)
     beat = phantom(seeded(seed, i), frames=frames, size=size)
-    byte = lambda x: (x*255).round().to(torch.uint8).numpy()
-    return byte(beat.video[:,0]), byte(beat.mask), [beat.alpha, beat.ef, beat.heart_rate]
+    byte = lambda x: (x * 255).round().to(torch.uint8).numpy()
+    return byte(beat.video[:, 0]), byte(beat.mask), [beat.alpha, beat.ef, beat.heart_rate]
 
 # %% ../../nbs/data/02_pool.ipynb #8537db02
 class Pool:
     "Beats on disk as 8-bit arrays; opened lazily, so memory does not grow with its size."
-    def __init__(self,
-        folder:str|Path, # a folder that `Pool.build` made
+
+    def __init__(
+        self,
+        folder: str | Path,  # a folder that `Pool.build` made
     ):
         self.folder = Path(folder)
-        if not (self.folder/'pool.json').exists(): raise ValueError(f'{folder} holds no pool (no pool.json): make one with Pool.build')
-        self.info = json.loads((self.folder/'pool.json').read_text())
-        self.video, self.mask = (np.load(self.folder/f'{n}.npy', mmap_mode='r') for n in ('video', 'mask'))
-        self.alpha, self.ef, self.heart_rate = torch.from_numpy(np.load(self.folder/'truth.npy')).unbind(1)
+        if not (self.folder / 'pool.json').exists():
+            raise ValueError(f'{folder} holds no pool (no pool.json): make one with Pool.build')
+        self.info = json.loads((self.folder / 'pool.json').read_text())
+        self.video, self.mask = (
+            np.load(self.folder / f'{n}.npy', mmap_mode='r') for n in ('video', 'mask')
+        )
+        self.alpha, self.ef, self.heart_rate = torch.from_numpy(
+            np.load(self.folder / 'truth.npy')
+        ).unbind(1)
 
-    def __len__(self): return len(self.video)
+    def __len__(self):
+        return len(self.video)
 
-    def images(self, i:int)->tuple[Tensor,Tensor]: # (t h w) uint8 video, (t h w) uint8 mask
+    def images(self, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
         "The pictures of beat `i`."
         return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
 
     @classmethod
-    def build(cls,
-        folder:str|Path, # where to put it; what was made there before is opened
-        n:int, # beats
-        seed:int=0, # another seed, other hearts
-        frames:int=32, size:int=112, # frames a beat, image side in px
-        workers:int=2, # processes
-    ): # the `Pool`
-        "Render `n` phantom beats. The folder appears when it is complete. ValueError if it holds others."
+    def build(
+        cls,
+        folder: str | Path,  # where to put it; what was made there before is opened
+        n: int,  # beats
+        seed: int = 0,  # another seed, other hearts
+        frames: int = 32,
+        size: int = 112,  # frames a beat, image side in px
+        workers: int = 2,  # processes
+    ):  # the `Pool`
+        """Render `n` phantom beats. The folder appears when it is complete. ValueError if it holds
+        others."""
         facts = dict(kind='phantom', beats=n, seed=seed, frames=frames, size=size)
-        if found := already(cls, folder, facts): return found
-        beats = Parallel(workers, return_as='generator')(delayed(render)(i, seed, frames, size) for i in range(n))
+        if found := already(cls, folder, facts):
+            return found
+        beats = Parallel(workers, return_as='generator')(
+            delayed(render)(i, seed, frames, size) for i in range(n)
+        )
         with whole_folder(folder) as part:
-            arrays = [np.lib.format.open_memmap(part/f'{k}.npy', 'w+', np.uint8, (n, frames, size, size)) for k in ('video', 'mask')]
+            arrays = [
+                np.lib.format.open_memmap(
+                    part / f'{k}.npy', 'w+', np.uint8, (n, frames, size, size)
+                )
+                for k in ('video', 'mask')
+            ]
             truth = np.zeros((n, 3), np.float32)
-            for i,(*images,numbers) in enumerate(tqdm(beats, total=n, desc='beats', mininterval=2)):
-                for array,image in zip(arrays, images): array[i] = image
+            for i, (*images, numbers) in enumerate(
+                tqdm(beats, total=n, desc='beats', mininterval=2)
+            ):
+                for array, image in zip(arrays, images):
+                    array[i] = image
                 truth[i] = numbers
-            for array in arrays: array.flush()
-            np.save(part/'truth.npy', truth)
-            (part/'pool.json').write_text(json.dumps(facts))
+            for array in arrays:
+                array.flush()
+            np.save(part / 'truth.npy', truth)
+            (part / 'pool.json').write_text(json.dumps(facts))
         return cls(folder)
 
 # %% ../../nbs/data/02_pool.ipynb #23a49d46
 def read_loop(
-    loop:Tensor, # (n ...) one beat at equal steps of phase, ED first; bytes are fine
-    theta:Tensor, # (t) phases to read, radians
-)->Tensor: # (t ...)
+    loop: Tensor,  # (n ...) one beat at equal steps of phase, ED first; bytes are fine
+    theta: Tensor,  # (t) phases to read, radians
+) -> Tensor:  # (t ...)
     "The frames of a loop at any phases, interpolated linearly round the circle."
     n = len(loop)
-    at = (theta/(2*math.pi)*n) % n
-    i, w = at.floor().long() % n, at-at.floor()
-    return torch.lerp(loop[i].float(), loop[(i+1)%n].float(), w.view(-1, *(1,)*(loop.ndim-1)))
+    at = (theta / (2 * math.pi) * n) % n
+    i, w = at.floor().long() % n, at - at.floor()
+    return torch.lerp(
+        loop[i].float(), loop[(i + 1) % n].float(), w.view(-1, *(1,) * (loop.ndim - 1))
+    )
 
 # %% ../../nbs/data/02_pool.ipynb #23a49d01
 def clip_phases(
-    alpha:Tensor, # (b) systolic fractions
-    frames:int, # frames of a clip
-    generator:torch.Generator,
-)->Tensor: # (b t) phase of each frame, radians
-    "Half the clips are one whole beat, turned to start anywhere; half are 0.4 to 2.2 beats as a scanner records them."
+    alpha: Tensor,  # (b) systolic fractions
+    frames: int,  # frames of a clip
+    generator: torch.Generator,
+) -> Tensor:  # (b t) phase of each frame, radians
+    """Half the clips are one whole beat, turned to start anywhere; half are 0.4 to 2.2 beats as a
+    scanner records them."""
     b = len(alpha)
     start, span, whole = torch.rand(3, b, 1, generator=generator)
-    tau = (start + (.4+1.8*span)*torch.linspace(0, 1, frames)) % 1
-    turned = (2*math.pi*(start + torch.arange(frames)/frames)) % (2*math.pi)
-    return torch.where(whole<.5, warp(tau, alpha), turned)
+    tau = (start + (0.4 + 1.8 * span) * torch.linspace(0, 1, frames)) % 1
+    turned = (2 * math.pi * (start + torch.arange(frames) / frames)) % (2 * math.pi)
+    return torch.where(whole < 0.5, warp(tau, alpha), turned)

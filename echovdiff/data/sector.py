@@ -21,127 +21,202 @@ from torch import Tensor
 from ..core.files import InputError
 
 # %% ../../nbs/data/00_sector.ipynb #e586e901
-DEFAULT_FPS = 50. # the mean frame rate of EchoNet-Dynamic, taken when a file does not say
+DEFAULT_FPS = 50.0  # the mean frame rate of EchoNet-Dynamic, taken when a file does not say
 
 @dataclass
 class Clip:
     "A gray sector video, ready for the encoder."
-    video:Tensor # (t 1 h w) float32 intensity in [0,1]
-    fps:float # frames per second
-    source:str # first 12 hex digits of the sha256 of the content
-    fps_known:bool=True # False: the file did not say, and `fps` is `DEFAULT_FPS`
-    place:tuple[int,int,int]|None=None # the square of the film that is shown, as `square_around` has it; None: all of it
+
+    video: Tensor  # (t 1 h w) float32 intensity in [0,1]
+    fps: float  # frames per second
+    source: str  # first 12 hex digits of the sha256 of the content
+    fps_known: bool = True  # False: the file did not say, and `fps` is `DEFAULT_FPS`
+    place: tuple[int, int, int] | None = (
+        None  # the square of the film that is shown, as `square_around` has it; None: all of it
+    )
 
     @property
-    def kind(self)->str:
+    def kind(self) -> str:
         "'still' for one frame, 'loop' for more."
         return 'still' if len(self.video) == 1 else 'loop'
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af62
 def gray(
-    rgb:np.ndarray, # (... h w 3) uint8
-)->np.ndarray: # (... h w) uint8
+    rgb: np.ndarray,  # (... h w 3) uint8
+) -> np.ndarray:  # (... h w) uint8
     "Luma; equal channels come back exactly."
-    return cv2.cvtColor(rgb.reshape(-1, *rgb.shape[-2:]), cv2.COLOR_RGB2GRAY).reshape(rgb.shape[:-1])
+    return cv2.cvtColor(rgb.reshape(-1, *rgb.shape[-2:]), cv2.COLOR_RGB2GRAY).reshape(
+        rgb.shape[:-1]
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af01
 def colourful(
-    rgb:np.ndarray, # (... 3) uint8
-)->np.ndarray: # (...) bool
+    rgb: np.ndarray,  # (... 3) uint8
+) -> np.ndarray:  # (...) bool
     "Pixels of saturated colour (flow, traces, labels); a tinted gray map is not."
     red, green, blue = np.moveaxis(rgb, -1, 0)
-    high, low = (f(f(red, green), blue) for f in (np.maximum, np.minimum))  # twenty times faster than rgb.max(-1)
-    return (high-low > 64) & (high-low > high//3)
+    high, low = (
+        f(f(red, green), blue) for f in (np.maximum, np.minimum)
+    )  # twenty times faster than rgb.max(-1)
+    return (high - low > 64) & (high - low > high // 3)
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af02
-def _top_corners(image, share=.06): # (h w) uint8, size of the corners -> the gray of the brighter of both
-    k = max(2, round(share*min(image.shape)))
+def _top_corners(
+    image, share=0.06
+):  # (h w) uint8, size of the corners -> the gray of the brighter of both
+    k = max(2, round(share * min(image.shape)))
     corner = np.add.outer(range(k), range(k)) < k
-    return max(np.median(image[:k,:k][corner]), np.median(image[:k,:-k-1:-1][corner]))
+    return max(np.median(image[:k, :k][corner]), np.median(image[:k, : -k - 1 : -1][corner]))
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af03
-def _background(image): # (h w) uint8 -> the gray of the border, or of the top corners where a fan that fills the picture leaves only these
-    return min(np.median(np.r_[image[0], image[-1], image[:,0], image[:,-1]]), _top_corners(image))
+def _background(
+    image,
+    # (h w) uint8 -> the gray of the border, or of the top corners where a fan that fills the
+    # picture leaves only these
+):
+    return min(
+        np.median(np.r_[image[0], image[-1], image[:, 0], image[:, -1]]), _top_corners(image)
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af04
-def _largest(on): # (h w) uint8 -> its largest connected piece, and that piece's share of all
+def _largest(on):  # (h w) uint8 -> its largest connected piece, and that piece's share of all
     _, labels, stats, _ = cv2.connectedComponentsWithStats(on)
-    sizes = stats[1:,cv2.CC_STAT_AREA]
-    return ((labels == sizes.argmax()+1).astype(np.uint8), sizes.max()/sizes.sum()) if len(sizes) else (on, 0.)
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    return (
+        ((labels == sizes.argmax() + 1).astype(np.uint8), sizes.max() / sizes.sum())
+        if len(sizes)
+        else (on, 0.0)
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #35e6af05
 def largest_piece(
-    image:np.ndarray, # (h w) uint8
-)->np.ndarray: # (h w) uint8, 1 in the largest piece that is brighter than the border; all 0 if there is none
+    image: np.ndarray,  # (h w) uint8
+) -> (
+    np.ndarray
+):  # (h w) uint8, 1 in the largest piece that is brighter than the border; all 0 if there is none
     "Threshold just above the background, remove what is thin, keep the largest connected piece."
     floor = _background(image)
-    on = (image > floor + max(4, .02*(np.quantile(image, .995)-floor))).astype(np.uint8)
-    k = max(3, round(.015*min(image.shape)) | 1)
-    return _largest(cv2.morphologyEx(on, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k,k))))[0]
+    on = (image > floor + max(4, 0.02 * (np.quantile(image, 0.995) - floor))).astype(np.uint8)
+    k = max(3, round(0.015 * min(image.shape)) | 1)
+    return _largest(
+        cv2.morphologyEx(on, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k)))
+    )[0]
 
 # %% ../../nbs/data/00_sector.ipynb #02811ce1
-def _outline(piece): # (h w) uint8, 1 in one connected piece -> (n 2) x, y of the points around it
-    return max(cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)[:,0]
+def _outline(piece):  # (h w) uint8, 1 in one connected piece -> (n 2) x, y of the points around it
+    return max(cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)[:, 0]
 
 # %% ../../nbs/data/00_sector.ipynb #02811c01
 def fan_side(
-    points:np.ndarray, # (n 2) x, y of the piece's outline, px
-    sign:int, # -1 for the left side, 1 for the right
-    slack:float=2., # px by which a point may miss the line and still lie on it
-)->tuple[np.ndarray,float,int]: # outward normal (2), offset in px, number of outline points on the line
-    "The supporting line, leaning 15 to 60 degrees, with most outline on it: one straight side of equation (1)."
-    lean = np.radians(np.arange(15, 60.25, .25))
-    normals = np.stack([sign*np.cos(lean), -np.sin(lean)], -1)
+    points: np.ndarray,  # (n 2) x, y of the piece's outline, px
+    sign: int,  # -1 for the left side, 1 for the right
+    slack: float = 2.0,  # px by which a point may miss the line and still lie on it
+) -> tuple[
+    np.ndarray, float, int
+]:  # outward normal (2), offset in px, number of outline points on the line
+    """The supporting line, leaning 15 to 60 degrees, with most outline on it: one straight side of
+    equation (1)."""
+    lean = np.radians(np.arange(15, 60.25, 0.25))
+    normals = np.stack([sign * np.cos(lean), -np.sin(lean)], -1)
     reach = points @ normals.T
-    on = reach > reach.max(0)-slack
+    on = reach > reach.max(0) - slack
     best = on.sum(0).argmax()
-    return normals[best], np.median(reach[on[:,best],best]), int(on[:,best].sum())
+    return normals[best], np.median(reach[on[:, best], best]), int(on[:, best].sum())
 
 # %% ../../nbs/data/00_sector.ipynb #8a9b0507
 _WANTED = "expected an echo sector (a fan, apex at the top, on a dark background)"
 
-def _check_fan(fan, near, piece, contact): # masks (h w): fan, its part near the apex, the piece; shorter side / size of the piece
-    def share(part, of): return np.count_nonzero(part & of)/max(np.count_nonzero(of), 1)
+def _check_fan(
+    fan, near, piece, contact
+):  # masks (h w): fan, its part near the apex, the piece; shorter side / size of the piece
+    def share(part, of):
+        return np.count_nonzero(part & of) / max(np.count_nonzero(of), 1)
+
     lit = piece > 0
     explained, lit, near_lit = share(fan, lit), share(lit, fan), share(lit, near)
-    if fan.mean() > .9 or explained < .95:
-        raise InputError(f"{_WANTED}, but the bright part has another shape; is it a photograph or a whole screen?")
-    if contact < .08 or near_lit < .75:
-        raise InputError(f"{_WANTED}, but the bright part has no two straight sides; is it an echo, and the right way up?")
-    if lit < .35:
-        raise InputError(f"{_WANTED}, but only {lit:.0%} of the nearest fan is lit; is it a page of text or a spectral trace?")
+    if fan.mean() > 0.9 or explained < 0.95:
+        raise InputError(
+            f"{_WANTED}, but the bright part has another shape; is it a photograph or a whole"
+            " screen?"
+        )
+    if contact < 0.08 or near_lit < 0.75:
+        raise InputError(
+            f"{_WANTED}, but the bright part has no two straight sides; is it an echo, and the"
+            " right way up?"
+        )
+    if lit < 0.35:
+        raise InputError(
+            f"{_WANTED}, but only {lit:.0%} of the nearest fan is lit; is it a page of text or a"
+            " spectral trace?"
+        )
 
 # %% ../../nbs/data/00_sector.ipynb #8a9b0501
-def _shrunk(bright): # (h w 3) uint8 -> the same, its shorter side below 600 px; the whole factor by which it shrank
-    (h, w, _), step = bright.shape, max(1, min(bright.shape[:2])//300)
-    return cv2.resize(bright, (w//step, h//step), interpolation=cv2.INTER_AREA) if step > 1 else bright, step
+def _shrunk(
+    bright,
+):  # (h w 3) uint8 -> the same, its shorter side below 600 px; the whole factor by which it shrank
+    (h, w, _), step = bright.shape, max(1, min(bright.shape[:2]) // 300)
+    return (
+        cv2.resize(bright, (w // step, h // step), interpolation=cv2.INTER_AREA)
+        if step > 1
+        else bright
+    ), step
 
 # %% ../../nbs/data/00_sector.ipynb #8a9b0502
-def _fit(piece): # (h w) uint8, 1 in one piece -> normals and offsets of both sides, apex, radius, top, outline on the sides / size
+def _fit(
+    piece,
+    # (h w) uint8, 1 in one piece -> normals and offsets of both sides, apex, radius, top, outline
+    # on the sides / size
+):
     points = _outline(piece)
-    inner = points[(points[:,0] > 1) & (points[:,0] < piece.shape[1]-2)]        # where the screen cuts the fan is no side
+    inner = points[
+        (points[:, 0] > 1) & (points[:, 0] < piece.shape[1] - 2)
+    ]  # where the screen cuts the fan is no side
     span = max(np.ptp(points, axis=0))
-    if len(inner) < span: raise InputError(f"{_WANTED}, but the picture is bright from side to side; is it a photograph?")
-    (nl,dl,tl), (nr,dr,tr) = (fan_side(inner, sign, max(1.5, .006*span)) for sign in (-1, 1))
-    apex = np.linalg.solve([nl,nr], [dl,dr])
-    return nl, dl, nr, dr, apex, np.quantile(np.linalg.norm(points-apex, axis=1), .97), points[:,1].min(), min(tl, tr)/span
+    if len(inner) < span:
+        raise InputError(
+            f"{_WANTED}, but the picture is bright from side to side; is it a photograph?"
+        )
+    (nl, dl, tl), (nr, dr, tr) = (fan_side(inner, sign, max(1.5, 0.006 * span)) for sign in (-1, 1))
+    apex = np.linalg.solve([nl, nr], [dl, dr])
+    return (
+        nl,
+        dl,
+        nr,
+        dr,
+        apex,
+        np.quantile(np.linalg.norm(points - apex, axis=1), 0.97),
+        points[:, 1].min(),
+        min(tl, tr) / span,
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #8a9b0503
-def _wedge(fit, shape, step=1): # the fan of a fit on a grid of so many (h w) pixels, each 1/step of the fit's -> masks fan, near its apex
+def _wedge(
+    fit,
+    shape,
+    step=1,
+    # the fan of a fit on a grid of so many (h w) pixels, each 1/step of the fit's -> masks fan,
+    # near its apex
+):
     nl, dl, nr, dr, apex, radius, top, _ = fit
-    y, x = ((grid.astype(np.float32)+.5)/step-.5 for grid in np.ogrid[:shape[0],:shape[1]])
-    depth = (x-apex[0])**2 + (y-apex[1])**2
-    wedge = (nl[0]*x + nl[1]*y <= dl) & (nr[0]*x + nr[1]*y <= dr) & (depth <= radius**2)
-    return wedge & (y >= top-.5+.5/step), wedge & (depth < (.4*radius)**2)
+    y, x = (
+        (grid.astype(np.float32) + 0.5) / step - 0.5 for grid in np.ogrid[: shape[0], : shape[1]]
+    )
+    depth = (x - apex[0]) ** 2 + (y - apex[1]) ** 2
+    wedge = (nl[0] * x + nl[1] * y <= dl) & (nr[0] * x + nr[1] * y <= dr) & (depth <= radius**2)
+    return wedge & (y >= top - 0.5 + 0.5 / step), wedge & (depth < (0.4 * radius) ** 2)
 
 # %% ../../nbs/data/00_sector.ipynb #8a9b0504
 def find_sector(
-    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
-)->np.ndarray: # (h w) bool, True in the fan
-    "Fit the fan of equation (1) to the largest bright piece of a picture, shrunk to 300 to 600 px if it is larger. InputError where there is none."
+    bright: np.ndarray,  # (h w 3) uint8, the brightest value of each pixel over some frames
+) -> np.ndarray:  # (h w) bool, True in the fan
+    """Fit the fan of equation (1) to the largest bright piece of a picture, shrunk to 300 to 600
+    px if it is larger. InputError where there is none."""
     small, step = _shrunk(bright)
     piece = largest_piece(np.where(colourful(small), 0, gray(small)))
-    if not piece.any(): raise InputError(f"{_WANTED}, but nothing in the picture is bright and of one piece; check the file")
+    if not piece.any():
+        raise InputError(
+            f"{_WANTED}, but nothing in the picture is bright and of one piece; check the file"
+        )
     fit = _fit(piece)
     fan, near = _wedge(fit, piece.shape)
     _check_fan(fan, near, piece, fit[-1])
@@ -149,143 +224,208 @@ def find_sector(
 
 # %% ../../nbs/data/00_sector.ipynb #8466d3bf
 def square_around(
-    fan:np.ndarray, # (h w) bool
-)->tuple[int,int,int]: # x, y of the top left corner (x may be < 0) and the side, px
-    "A square round the fan, centred across, level at the top; a fan wider than 1.1 times its height loses its outer corners."
+    fan: np.ndarray,  # (h w) bool
+) -> tuple[int, int, int]:  # x, y of the top left corner (x may be < 0) and the side, px
+    """A square round the fan, centred across, level at the top; a fan wider than 1.1 times its
+    height loses its outer corners."""
     rows, cols = np.flatnonzero(fan.any(1)), np.flatnonzero(fan.any(0))
-    side = int(max(np.ptp(rows), min(np.ptp(cols), 1.1*np.ptp(rows)))) + 1
-    return int(cols[0] + cols[-1] + 1 - side)//2, int(rows[0]), side
+    side = int(max(np.ptp(rows), min(np.ptp(cols), 1.1 * np.ptp(rows)))) + 1
+    return int(cols[0] + cols[-1] + 1 - side) // 2, int(rows[0]), side
 
 # %% ../../nbs/data/00_sector.ipynb #8466d301
 def crop_square(
-    image:np.ndarray, # (h w) or (h w c), a frame or a mask of it
-    place:tuple[int,int,int]|None, # x, y of the top left corner and the side, px, as in `Clip.place`; None: all of it
-    size:int=112, # side of the result, px
-)->np.ndarray: # (size size) or (size size c)
-    "A square of a picture, black where it reaches beyond; area average when shrinking, linear when growing."
+    image: np.ndarray,  # (h w) or (h w c), a frame or a mask of it
+    place: (
+        tuple[int, int, int] | None
+    ),  # x, y of the top left corner and the side, px, as in `Clip.place`; None: all of it
+    size: int = 112,  # side of the result, px
+) -> np.ndarray:  # (size size) or (size size c)
+    """A square of a picture, black where it reaches beyond; area average when shrinking, linear
+    when growing."""
     h, w = image.shape[:2]
     x, y, side = place or (0, 0, max(h, w))
     out = np.zeros((side, side, *image.shape[2:]), image.dtype)
-    left, right, top, bottom = max(x, 0), min(x+side, w), max(y, 0), min(y+side, h)
-    out[top-y:bottom-y, left-x:right-x] = image[top:bottom, left:right]
-    return cv2.resize(out, (size,size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    left, right, top, bottom = max(x, 0), min(x + side, w), max(y, 0), min(y + side, h)
+    out[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
+    return cv2.resize(
+        out, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #8466d302
 def crop_sector(
-    frame:np.ndarray, # (h w 3) uint8
-    fan:np.ndarray, # (h w) bool
-    size:int=112, # side of the result, px
-)->np.ndarray: # (size size 3) uint8
+    frame: np.ndarray,  # (h w 3) uint8
+    fan: np.ndarray,  # (h w) bool
+    size: int = 112,  # side of the result, px
+) -> np.ndarray:  # (size size 3) uint8
     "Black out what is not fan, cut out the square around it, resize."
-    return crop_square(cv2.bitwise_and(frame, frame, mask=fan.astype(np.uint8)), square_around(fan), size)
+    return crop_square(
+        cv2.bitwise_and(frame, frame, mask=fan.astype(np.uint8)), square_around(fan), size
+    )
 
 # %% ../../nbs/data/00_sector.ipynb #9b85309b
-MAX_FRAMES, MAX_PIXELS = 10_000, 2**31 # of a whole film; 2**31 px is 1035 frames of full HD
+MAX_FRAMES, MAX_PIXELS = 10_000, 2**31  # of a whole film; 2**31 px is 1035 frames of full HD
 
 class Raw(NamedTuple):
     "A film that has not been decoded yet."
-    frames:Iterator[np.ndarray] # yields (h w 3) uint8 RGB
-    shape:tuple[int,int] # height, width in px
-    count:int=1 # frames that an undamaged file yields, at least
-    fps:float|None=None # frames per second, if the file says
-    screen:bool=False # text may stand beside the fan, at any size: look for the fan
+
+    frames: Iterator[np.ndarray]  # yields (h w 3) uint8 RGB
+    shape: tuple[int, int]  # height, width in px
+    count: int = 1  # frames that an undamaged file yields, at least
+    fps: float | None = None  # frames per second, if the file says
+    screen: bool = False  # text may stand beside the fan, at any size: look for the fan
 
 # %% ../../nbs/data/00_sector.ipynb #9b853001
 def check_size(
-    shape:tuple[int,int], # height, width in px
-    count:int, # frames
+    shape: tuple[int, int],  # height, width in px
+    count: int,  # frames
 ):
-    "InputError when a film is larger than this kit decodes (a decompression bomb, or a header that lies)."
+    """InputError when a film is larger than this kit decodes (a decompression bomb, or a header
+    that lies)."""
     h, w = shape
-    if min(h, w) < 32: raise InputError(f"expected frames of at least 32 x 32 pixels, got {w} x {h}; give the original recording")
-    if count > MAX_FRAMES or h*w*count > MAX_PIXELS:
-        raise InputError(f"expected at most {MAX_FRAMES} frames and {MAX_PIXELS:.1e} pixels in all, got {count} frames of {w} x {h}; cut the film shorter")
+    if min(h, w) < 32:
+        raise InputError(
+            f"expected frames of at least 32 x 32 pixels, got {w} x {h}; give the original"
+            " recording"
+        )
+    if count > MAX_FRAMES or h * w * count > MAX_PIXELS:
+        raise InputError(
+            f"expected at most {MAX_FRAMES} frames and {MAX_PIXELS:.1e} pixels in all, got {count}"
+            f" frames of {w} x {h}; cut the film shorter"
+        )
 
 # %% ../../nbs/data/00_sector.ipynb #cb61a511
 def check_gray(
-    frames:np.ndarray, # (t s s 3) uint8 sector crops
-    most:float=.01, # largest tolerated share of coloured pixels in the lit part of one frame
+    frames: np.ndarray,  # (t s s 3) uint8 sector crops
+    most: float = 0.01,  # largest tolerated share of coloured pixels in the lit part of one frame
 ):
     "InputError for colour Doppler: patches, not lines, of saturated colour inside the fan."
     red, green, blue = (cv2.extractChannel(frames.reshape(len(frames), -1, 3), c) for c in range(3))
-    if max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max()) <= 32: return       # the usual case, at once: chroma is 64 at most
-    patches = (cv2.morphologyEx(f.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3,3), np.uint8)).sum() for f in colourful(frames))
-    share = max(patches)/max((frames.max((0,-1)) > 8).sum(), 1)
+    if max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max()) <= 32:
+        return  # the usual case, at once: chroma is 64 at most
+    patches = (
+        cv2.morphologyEx(f.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).sum()
+        for f in colourful(frames)
+    )
+    share = max(patches) / max((frames.max((0, -1)) > 8).sum(), 1)
     if share > most:
-        raise InputError(f"expected a gray (B-mode) echo, but {share:.0%} of the sector is saturated colour, as in colour Doppler; give the same view without colour")
+        raise InputError(
+            f"expected a gray (B-mode) echo, but {share:.0%} of the sector is saturated colour, as"
+            " in colour Doppler; give the same view without colour"
+        )
 
 # %% ../../nbs/data/00_sector.ipynb #cb61a501
 def check_corners(
-    frames:np.ndarray, # (t s s 3) uint8, already sector-cropped
+    frames: np.ndarray,  # (t s s 3) uint8, already sector-cropped
 ):
     "InputError unless both top corners are dark and the middle is not."
     bright, s = gray(frames.max(0)), frames.shape[1]
-    corner = _top_corners(bright, .25)
-    if corner > 40 or bright[s//4:3*s//4, s//4:3*s//4].max() < corner+10:
-        raise InputError(f"{_WANTED}, but this {s} x {s} picture has no dark top corners around a bright middle; is it an echo?")
+    corner = _top_corners(bright, 0.25)
+    if corner > 40 or bright[s // 4 : 3 * s // 4, s // 4 : 3 * s // 4].max() < corner + 10:
+        raise InputError(
+            f"{_WANTED}, but this {s} x {s} picture has no dark top corners around a bright middle;"
+            " is it an echo?"
+        )
 
 # %% ../../nbs/data/00_sector.ipynb #f6ac2231
-def _hull(piece): # (h w) uint8, 1 in one piece -> the same, filled to its convex hull, and two pixels around it
-    filled = cv2.fillConvexPoly(piece.copy(), cv2.convexHull(_outline(piece)), 1) if piece.any() else piece
-    return cv2.dilate(filled, np.ones((5,5), np.uint8))
+def _hull(
+    piece,
+):  # (h w) uint8, 1 in one piece -> the same, filled to its convex hull, and two pixels around it
+    filled = (
+        cv2.fillConvexPoly(piece.copy(), cv2.convexHull(_outline(piece)), 1)
+        if piece.any()
+        else piece
+    )
+    return cv2.dilate(filled, np.ones((5, 5), np.uint8))
 
 # %% ../../nbs/data/00_sector.ipynb #f6ac2201
 def hull(
-    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
-)->np.ndarray: # (h w) uint8, 1 in it
+    bright: np.ndarray,  # (h w 3) uint8, the brightest value of each pixel over some frames
+) -> np.ndarray:  # (h w) uint8, 1 in it
     "The convex hull of the largest bright piece, and two pixels around it."
     return _hull(largest_piece(np.where(colourful(bright), 0, gray(bright))))
 
 # %% ../../nbs/data/00_sector.ipynb #f04b861e
 def bare_fan(
-    bright:np.ndarray, # (h w 3) uint8, the brightest value of each pixel over some frames
-)->np.ndarray|None: # (h w) bool, the hull of all that is lit; None where that is no bare fan
-    "The fan of a picture that is nothing else: gray, of one piece, from edge to edge one way or the other, heavier below, on black."
-    small, five = _shrunk(bright)[0], np.ones((5,5), np.uint8)
+    bright: np.ndarray,  # (h w 3) uint8, the brightest value of each pixel over some frames
+) -> np.ndarray | None:  # (h w) bool, the hull of all that is lit; None where that is no bare fan
+    """The fan of a picture that is nothing else: gray, of one piece, from edge to edge one way or
+    the other, heavier below, on black."""
+    small, five = _shrunk(bright)[0], np.ones((5, 5), np.uint8)
     shades = gray(small)
-    lit = cv2.morphologyEx((shades > _background(shades)+1).astype(np.uint8), cv2.MORPH_CLOSE, five)
+    lit = cv2.morphologyEx(
+        (shades > _background(shades) + 1).astype(np.uint8), cv2.MORPH_CLOSE, five
+    )
     piece, share = _largest(cv2.morphologyEx(lit, cv2.MORPH_OPEN, five))
     _, top, *sides = cv2.boundingRect(found := _hull(piece))
     spans = sorted(np.divide(sides, found.shape[::-1]))
-    if share < .98 or spans[0] < .5 or spans[1] < .85 or _top_corners(shades) > 8 or colourful(small).any(): return None
-    if (np.nonzero(found)[0].mean()-top)/sides[1] < .505 or np.count_nonzero(shades[found == 0] > 32) > .002*found.size: return None
+    if (
+        share < 0.98
+        or spans[0] < 0.5
+        or spans[1] < 0.85
+        or _top_corners(shades) > 8
+        or colourful(small).any()
+    ):
+        return None
+    if (np.nonzero(found)[0].mean() - top) / sides[1] < 0.505 or np.count_nonzero(
+        shades[found == 0] > 32
+    ) > 0.002 * found.size:
+        return None
     return cv2.resize(found, bright.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 # %% ../../nbs/data/00_sector.ipynb #29685b9b
-LOOK = 32 # frames in which the fan is looked for
+LOOK = 32  # frames in which the fan is looked for
 
-def _check_whole(raw, decoded, of=MAX_FRAMES): # number of frames decoded, of at most so many that were asked for
-    if decoded < min(raw.count, of): raise InputError(f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is truncated; copy it again")
+def _check_whole(
+    raw, decoded, of=MAX_FRAMES
+):  # number of frames decoded, of at most so many that were asked for
+    if decoded < min(raw.count, of):
+        raise InputError(
+            f"expected {raw.count} frames or more, but only {decoded} can be decoded: the file is"
+            " truncated; copy it again"
+        )
 
 # %% ../../nbs/data/00_sector.ipynb #29685b01
-def _fan(bright, find, screen=False): # the fan of a film: all of it where it is bare; else as `find` has it
+def _fan(
+    bright, find, screen=False
+):  # the fan of a film: all of it where it is bare; else as `find` has it
     bare = None if screen else bare_fan(bright)
     return find(bright) if bare is None else bare
 
 # %% ../../nbs/data/00_sector.ipynb #29685b02
-def _crops(raw, size): # crops (size size 3) of a film, at most one more than is allowed; the square they show
-    if raw.shape == (size,size) and not raw.screen: return list(islice(raw.frames, MAX_FRAMES+1)), None
+def _crops(
+    raw, size
+):  # crops (size size 3) of a film, at most one more than is allowed; the square they show
+    if raw.shape == (size, size) and not raw.screen:
+        return list(islice(raw.frames, MAX_FRAMES + 1)), None
     head = list(islice(raw.frames, LOOK))
-    _check_whole(raw, len(head), LOOK)                                    # half a frame has half a fan: say what is wrong with the file
+    _check_whole(
+        raw, len(head), LOOK
+    )  # half a frame has half a fan: say what is wrong with the file
     fan = _fan(np.max(head, 0), find_sector, raw.screen)
-    return [crop_sector(f, fan, size) for f in islice(chain(head, raw.frames), MAX_FRAMES+1)], square_around(fan)
+    return [
+        crop_sector(f, fan, size) for f in islice(chain(head, raw.frames), MAX_FRAMES + 1)
+    ], square_around(fan)
 
 # %% ../../nbs/data/00_sector.ipynb #29685b03
 def to_clip(
-    raw:Raw, # the film
-    source:str, # hash of its content
-    size:int=112, # side of the result, px; a film of just this size, if it is no `screen`, stays in its place
-    clean:bool=False, # True: such a film passes unchanged; False: only its fan's hull
-)->Clip:
-    "Decode a film to its gray sector. InputError if it is too large, truncated, in colour, or no echo."
+    raw: Raw,  # the film
+    source: str,  # hash of its content
+    # side of the result, px; a film of just this size, if it is no `screen`, stays in its place
+    size: int = 112,
+    clean: bool = False,  # True: such a film passes unchanged; False: only its fan's hull
+) -> Clip:
+    """Decode a film to its gray sector. InputError if it is too large, truncated, in colour, or no
+    echo."""
     check_size(raw.shape, raw.count)
     crops, place = _crops(raw, size)
     check_size(raw.shape, len(crops))
     _check_whole(raw, len(crops))
     crops = np.stack(crops)
-    if place is None: check_corners(crops)
-    if place is None and not clean: crops *= _fan(crops.max(0), hull).astype(np.uint8)[...,None]
+    if place is None:
+        check_corners(crops)
+    if place is None and not clean:
+        crops *= _fan(crops.max(0), hull).astype(np.uint8)[..., None]
     check_gray(crops)
     known = len(crops) > 1 and raw.fps is not None and 1 <= raw.fps <= 1000
-    video = torch.from_numpy(np.divide(gray(crops)[:,None], 255, dtype=np.float32))
+    video = torch.from_numpy(np.divide(gray(crops)[:, None], 255, dtype=np.float32))
     return Clip(video, float(raw.fps) if known else DEFAULT_FPS, source, known, place)

@@ -26,93 +26,115 @@ from .augment import shadow
 
 # %% ../../nbs/data/04_still_pool.ipynb #a092540f
 def rendered(
-    i:int, # number of the heart
-    seed:int, # of the pool
-    frames:int, size:int, # of each heart, and the image side in px
-    scattered:bool, # phases start anywhere; otherwise at ED
-)->dict[str,np.ndarray]: # video (t h w), masks (t 3 h w) bytes; theta (t); truth (3): alpha, EF, bpm
+    i: int,  # number of the heart
+    seed: int,  # of the pool
+    frames: int,
+    size: int,  # of each heart, and the image side in px
+    scattered: bool,  # phases start anywhere; otherwise at ED
+) -> dict[
+    str, np.ndarray
+]:  # video (t h w), masks (t 3 h w) bytes; theta (t); truth (3): alpha, EF, bpm
     "Heart number `i` of a pool."
     torch.set_num_threads(1)
     g = seeded(seed, i)
-    start = 2*math.pi*torch.rand(1, generator=g)*scattered
-    made = simulate(g, theta=(phase_grid(frames)+start) % (2*math.pi), size=size)
-    byte = lambda x: (x*255).round().to(torch.uint8).numpy()
+    start = 2 * math.pi * torch.rand(1, generator=g) * scattered
+    made = simulate(g, theta=(phase_grid(frames) + start) % (2 * math.pi), size=size)
+    byte = lambda x: (x * 255).round().to(torch.uint8).numpy()
     a = made.anatomy
-    return dict(video=byte(made.video[:,0]), masks=byte(made.masks[:,:3]), theta=made.theta.numpy(),
-                truth=np.float32([a.alpha, a.ef, a.heart_rate]))
+    return dict(
+        video=byte(made.video[:, 0]),
+        masks=byte(made.masks[:, :3]),
+        theta=made.theta.numpy(),
+        truth=np.float32([a.alpha, a.ef, a.heart_rate]),
+    )
 
 # %% ../../nbs/data/04_still_pool.ipynb #58cecdd7
 class StillPool:
     "Hearts on disk as 8-bit arrays; opened lazily, so memory does not grow with its size."
-    def __init__(self,
-        folder:str|Path, # a folder that `StillPool.build` made
+
+    def __init__(
+        self,
+        folder: str | Path,  # a folder that `StillPool.build` made
     ):
         self.folder = Path(folder)
-        if not (self.folder/'pool.json').exists():
+        if not (self.folder / 'pool.json').exists():
             raise ValueError(f'{folder} holds no pool (no pool.json): make one with Pool.build')
-        self.info = json.loads((self.folder/'pool.json').read_text())
+        self.info = json.loads((self.folder / 'pool.json').read_text())
         self.video, self.masks, self.theta, self.truth = (
-            np.load(self.folder/f'{n}.npy', mmap_mode='r') for n in ('video', 'masks', 'theta', 'truth'))
+            np.load(self.folder / f'{n}.npy', mmap_mode='r')
+            for n in ('video', 'masks', 'theta', 'truth')
+        )
 
-    def __len__(self): return len(self.video)
+    def __len__(self):
+        return len(self.video)
 
 # %% ../../nbs/data/04_still_pool.ipynb #01903e44
 @patch(cls_method=True)
-def build_stills(cls:StillPool,
-    folder:str|Path, # where to put it; what was made there before is opened
-    n:int, # hearts
-    seed:int=0, # another seed, other hearts
-    frames:int=32, size:int=112, # of each heart, and the image side in px
-    scattered:bool=False, # phases start anywhere; otherwise at ED
-    workers:int=2, # processes
-): # the `StillPool`
+def build_stills(
+    cls: StillPool,
+    folder: str | Path,  # where to put it; what was made there before is opened
+    n: int,  # hearts
+    seed: int = 0,  # another seed, other hearts
+    frames: int = 32,
+    size: int = 112,  # of each heart, and the image side in px
+    scattered: bool = False,  # phases start anywhere; otherwise at ED
+    workers: int = 2,  # processes
+):  # the `StillPool`
     "Render `n` hearts. The folder appears when it is complete. ValueError if it holds others."
-    facts = dict(kind='simulated', beats=n, seed=seed, frames=frames, size=size, scattered=scattered)
-    if found := already(cls, folder, facts): return found
+    facts = dict(
+        kind='simulated', beats=n, seed=seed, frames=frames, size=size, scattered=scattered
+    )
+    if found := already(cls, folder, facts):
+        return found
     made = Parallel(workers, return_as='generator')(
-        delayed(rendered)(i, seed, frames, size, scattered) for i in range(n))
+        delayed(rendered)(i, seed, frames, size, scattered) for i in range(n)
+    )
     with whole_folder(folder) as part:
         arrays = {}
-        for i,heart in enumerate(tqdm(made, total=n, desc='hearts', mininterval=5)):
-            for name,values in heart.items():
+        for i, heart in enumerate(tqdm(made, total=n, desc='hearts', mininterval=5)):
+            for name, values in heart.items():
                 if i == 0:
                     arrays[name] = np.lib.format.open_memmap(
-                        part/f'{name}.npy', 'w+', values.dtype, (n, *values.shape))
+                        part / f'{name}.npy', 'w+', values.dtype, (n, *values.shape)
+                    )
                 arrays[name][i] = values
-        for array in arrays.values(): array.flush()
-        (part/'pool.json').write_text(json.dumps(facts))
+        for array in arrays.values():
+            array.flush()
+        (part / 'pool.json').write_text(json.dumps(facts))
     return cls(folder)
 
 # %% ../../nbs/data/04_still_pool.ipynb #af8a03ed
 def placements(
-    b:int, # pictures
-    generator:torch.Generator,
-)->Tensor: # (b 2 3) place in the new picture -> place in the old one, both in [-1,1]
+    b: int,  # pictures
+    generator: torch.Generator,
+) -> Tensor:  # (b 2 3) place in the new picture -> place in the old one, both in [-1,1]
     "Turned up to .25 rad, zoomed by .85 to 1.3, stretched by 12 %, shifted by a tenth of the side."
-    u = lambda lo,hi: lo + (hi-lo)*torch.rand(b, generator=generator)
-    turn, zoom, wide = u(-.25, .25), u(.85, 1.3), u(.89, 1.12)
-    cos, sin = turn.cos()/zoom, turn.sin()/zoom
-    rows = torch.stack([cos*wide, -sin, u(-.2, .2)], -1), torch.stack([sin*wide, cos, u(-.2, .2)], -1)
+    u = lambda lo, hi: lo + (hi - lo) * torch.rand(b, generator=generator)
+    turn, zoom, wide = u(-0.25, 0.25), u(0.85, 1.3), u(0.89, 1.12)
+    cos, sin = turn.cos() / zoom, turn.sin() / zoom
+    rows = torch.stack([cos * wide, -sin, u(-0.2, 0.2)], -1), torch.stack(
+        [sin * wide, cos, u(-0.2, 0.2)], -1
+    )
     return torch.stack(rows, 1)
 
 # %% ../../nbs/data/04_still_pool.ipynb #4f31b9bd
 def elastic(
-    b:int, # pictures
-    size:int, # image side, px
-    generator:torch.Generator,
-    strength:float=.035, # standard deviation of the shift, half image sides
-)->Tensor: # (b h w 2) a shift of every place, half image sides
+    b: int,  # pictures
+    size: int,  # image side, px
+    generator: torch.Generator,
+    strength: float = 0.035,  # standard deviation of the shift, half image sides
+) -> Tensor:  # (b h w 2) a shift of every place, half image sides
     "A smooth random deformation, for anatomy that no formula thought of."
-    coarse = strength*torch.randn(b, 2, 5, 5, generator=generator)
+    coarse = strength * torch.randn(b, 2, 5, 5, generator=generator)
     amount = torch.rand(b, 1, 1, 1, generator=generator)
-    fine = F.interpolate(coarse*amount, size=(size, size), mode='bicubic', align_corners=True)
+    fine = F.interpolate(coarse * amount, size=(size, size), mode='bicubic', align_corners=True)
     return fine.movedim(1, -1)
 
 # %% ../../nbs/data/04_still_pool.ipynb #b08a6dfd
 def place_and_bend(
-    pictures:Tensor, # (b c h w) video and masks of each frame
-    generator:torch.Generator,
-)->Tensor: # the same shape
+    pictures: Tensor,  # (b c h w) video and masks of each frame
+    generator: torch.Generator,
+) -> Tensor:  # the same shape
     "Pictures and masks placed anew and bent, both alike."
     grid = F.affine_grid(placements(len(pictures), generator), pictures.shape, align_corners=False)
     grid = grid + elastic(len(pictures), pictures.shape[-1], generator)
@@ -120,38 +142,47 @@ def place_and_bend(
 
 # %% ../../nbs/data/04_still_pool.ipynb #225e59b8
 def relit(
-    frames:Tensor, # (b 1 h w) in [0,1]
-    generator:torch.Generator,
-)->Tensor: # the same shape
+    frames: Tensor,  # (b 1 h w) in [0,1]
+    generator: torch.Generator,
+) -> Tensor:  # the same shape
     "Blurred or sharpened, unevenly bright, of another gray scale, coarse and noisy."
     b, _, h, w = frames.shape
-    u = lambda lo,hi: (lo + (hi-lo)*torch.rand(b, generator=generator))[:,None,None,None]
-    on = lambda p: (torch.rand(b, generator=generator) < p).float()[:,None,None,None]
-    field = lambda n: F.interpolate(torch.randn(b, 1, n, n, generator=generator), size=(h, w),
-                                    mode='bilinear', align_corners=True)
-    lit = (frames > .01).float()
+    u = lambda lo, hi: (lo + (hi - lo) * torch.rand(b, generator=generator))[:, None, None, None]
+    on = lambda p: (torch.rand(b, generator=generator) < p).float()[:, None, None, None]
+    field = lambda n: F.interpolate(
+        torch.randn(b, 1, n, n, generator=generator),
+        size=(h, w),
+        mode='bilinear',
+        align_corners=True,
+    )
+    lit = (frames > 0.01).float()
     soft = F.avg_pool2d(F.avg_pool2d(frames, 3, 1, 1), 3, 1, 1)
-    frames = torch.lerp(frames, soft, on(.5)*u(-.8, 1.))
-    frames = frames*(1+on(.6)*u(0, .3)*field(4)) + on(.3)*u(0, .08)*field(4)*lit
-    speckle = F.interpolate(torch.randn(b, 1, h//2, w//2, generator=generator), size=(h, w), mode='bilinear')
-    frames = frames + lit*on(.5)*(u(0, .06)*torch.randn(b, 1, h, w, generator=generator) + u(0, .1)*speckle*frames)
-    return (frames*u(.75, 1.35)).clamp(1e-4, 1)**u(.6, 1.5)
+    frames = torch.lerp(frames, soft, on(0.5) * u(-0.8, 1.0))
+    frames = frames * (1 + on(0.6) * u(0, 0.3) * field(4)) + on(0.3) * u(0, 0.08) * field(4) * lit
+    speckle = F.interpolate(
+        torch.randn(b, 1, h // 2, w // 2, generator=generator), size=(h, w), mode='bilinear'
+    )
+    frames = frames + lit * on(0.5) * (
+        u(0, 0.06) * torch.randn(b, 1, h, w, generator=generator) + u(0, 0.1) * speckle * frames
+    )
+    return (frames * u(0.75, 1.35)).clamp(1e-4, 1) ** u(0.6, 1.5)
 
 # %% ../../nbs/data/04_still_pool.ipynb #d5b80908
 def still_batch(
-    pool:StillPool,
-    size:int, # frames
-    seed:int, step:int, # what the batch depends on
-    augmented:bool=True,
-)->dict[str,Tensor]: # video (b 1 1 h w), structures (b 1 3 h w), theta (b 1)
+    pool: StillPool,
+    size: int,  # frames
+    seed: int,
+    step: int,  # what the batch depends on
+    augmented: bool = True,
+) -> dict[str, Tensor]:  # video (b 1 1 h w), structures (b 1 3 h w), theta (b 1)
     "Single frames, each of another heart."
     g = seeded(seed, step, 18)
     i = torch.randint(len(pool), (size,), generator=g).numpy()
     k = torch.randint(pool.video.shape[1], (size,), generator=g).numpy()
-    video = torch.from_numpy(np.stack([pool.video[j,n] for j,n in zip(i, k)]))[:,None]/255
-    masks_ = torch.from_numpy(np.stack([pool.masks[j,n] for j,n in zip(i, k)]))/255
-    theta = torch.from_numpy(np.stack([pool.theta[j,n] for j,n in zip(i, k)]))[:,None]
+    video = torch.from_numpy(np.stack([pool.video[j, n] for j, n in zip(i, k)]))[:, None] / 255
+    masks_ = torch.from_numpy(np.stack([pool.masks[j, n] for j, n in zip(i, k)])) / 255
+    theta = torch.from_numpy(np.stack([pool.theta[j, n] for j, n in zip(i, k)]))[:, None]
     if augmented:
         video, masks_ = place_and_bend(torch.cat([video, masks_], 1), g).split([1, 3], 1)
-        video = shadow(relit(video, g)[:,None], .25, g)[:,0]
-    return dict(video=video[:,None], structures=masks_[:,None], theta=theta)
+        video = shadow(relit(video, g)[:, None], 0.25, g)[:, 0]
+    return dict(video=video[:, None], structures=masks_[:, None], theta=theta)

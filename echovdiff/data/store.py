@@ -25,17 +25,32 @@ from ..phase.beat import Beat, frame_rate, frame_times
 from .pool import Pool
 
 # %% ../../nbs/data/05_store.ipynb #fb14e21c
-VERSION = 1 # of the layout described here
-BEATS = ('source', 'patient', 'split', 'view', 'part', 'alpha', 'heart_rate', 'ef', 'ef_measured', 'ed', 'es', 'ed2', 'fps', 'frames')
+VERSION = 1  # of the layout described here
+BEATS = (
+    'source',
+    'patient',
+    'split',
+    'view',
+    'part',
+    'alpha',
+    'heart_rate',
+    'ef',
+    'ef_measured',
+    'ed',
+    'es',
+    'ed2',
+    'fps',
+    'frames',
+)
 FILMS = ('source', 'patient', 'split', 'view', 'frames', 'fps', 'beats', 'rejected', 'problem')
 REJECTED = ('source', 'ed', 'es', 'ed2', 'reason')
 TABLES = dict(beats=BEATS, films=FILMS, rejected=REJECTED)
 
 def write_table(
-    path:Path,
-    columns:Iterable[str], # their names, two or more
-    rows:Iterable[Iterable], # a value for each column; None is an empty cell
-)->None:
+    path: Path,
+    columns: Iterable[str],  # their names, two or more
+    rows: Iterable[Iterable],  # a value for each column; None is an empty cell
+) -> None:
     "A CSV file; numbers with six digits, so that the same beats give the same bytes."
     cell = lambda v: '' if v is None else f'{v:.6g}' if isinstance(v, float) else v
     with whole_file(path) as part, open(part, 'w', newline='') as file:
@@ -45,174 +60,266 @@ def write_table(
 
 # %% ../../nbs/data/05_store.ipynb #fb14e201
 def read_table(
-    path:Path,
-)->Iterator[dict[str,str]]: # column -> cell, as text
+    path: Path,
+) -> Iterator[dict[str, str]]:  # column -> cell, as text
     "The lines of a CSV file, one at a time."
-    with open(path, newline='') as file: yield from csv.DictReader(file)
+    with open(path, newline='') as file:
+        yield from csv.DictReader(file)
 
 # %% ../../nbs/data/05_store.ipynb #914ac8b9
-_PIXELS = dict(compressors=ZstdCodec(level=-1), dimension_names=('beat', 'channel', 'frame', 'y', 'x')) # of a part's array
+_PIXELS = dict(
+    compressors=ZstdCodec(level=-1), dimension_names=('beat', 'channel', 'frame', 'y', 'x')
+)  # of a part's array
 
 def pack(
-    beat:Beat, # resampled, with its mask
-)->np.ndarray: # (2 t h w) uint8: intensity, mask
+    beat: Beat,  # resampled, with its mask
+) -> np.ndarray:  # (2 t h w) uint8: intensity, mask
     "A beat as it lies on the disk."
     return torch.stack([beat.video[:, 0], beat.mask]).mul_(255).round_().byte().numpy()
 
 # %% ../../nbs/data/05_store.ipynb #914ac801
 def write_part(
-    store:Path, # the folder of the store
-    number:int, # of the part
-    pixels:list[np.ndarray], # of each beat, from `pack`, all of one shape; none is fine too
-    tables:dict[str,list[dict]], # lines of the three tables; 'beats' has one for each beat
-)->None:
+    store: Path,  # the folder of the store
+    number: int,  # of the part
+    pixels: list[np.ndarray],  # of each beat, from `pack`, all of one shape; none is fine too
+    tables: dict[str, list[dict]],  # lines of the three tables; 'beats' has one for each beat
+) -> None:
     "Write the beats of some films, whole or not at all. A part that is there already stands."
-    if len(pixels) != len(tables['beats']): raise ValueError(f"expected a line for each of {len(pixels)} beats, got {len(tables['beats'])}")
+    if len(pixels) != len(tables['beats']):
+        raise ValueError(
+            f"expected a line for each of {len(pixels)} beats, got {len(tables['beats'])}"
+        )
     with whole_folder(part_folder(store, number)) as part:
-        if pixels: zarr.create_array(part/'pixels', data=np.stack(pixels), chunks=(1, *pixels[0].shape), shards=(len(pixels), *pixels[0].shape), **_PIXELS)
-        for name, columns in TABLES.items(): write_table(part/f'{name}.csv', columns, map(itemgetter(*columns), tables[name]))
+        if pixels:
+            zarr.create_array(
+                part / 'pixels',
+                data=np.stack(pixels),
+                chunks=(1, *pixels[0].shape),
+                shards=(len(pixels), *pixels[0].shape),
+                **_PIXELS,
+            )
+        for name, columns in TABLES.items():
+            write_table(part / f'{name}.csv', columns, map(itemgetter(*columns), tables[name]))
 
 # %% ../../nbs/data/05_store.ipynb #914ac802
 def part_folder(
-    store:Path,
-    number:int, # of the part
-)->Path:
+    store: Path,
+    number: int,  # of the part
+) -> Path:
     "Where a part lies: a thousand of them to a folder."
-    return Path(store)/'parts'/f'{number // 1000:03d}'/f'{number % 1000:03d}'
+    return Path(store) / 'parts' / f'{number // 1000:03d}' / f'{number % 1000:03d}'
 
 # %% ../../nbs/data/05_store.ipynb #4b3b1c03
 def beat_row(
-    beat:Beat, # as it goes into the store
-    frames:tuple[int,int,int|None], # ED, ES and the next ED in the film
-    fps:float, # of the film
-    split:str='', view:str='',
-    ef:float|None=None, # as the data set has it, a fraction
-)->dict:
+    beat: Beat,  # as it goes into the store
+    frames: tuple[int, int, int | None],  # ED, ES and the next ED in the film
+    fps: float,  # of the film
+    split: str = '',
+    view: str = '',
+    ef: float | None = None,  # as the data set has it, a fraction
+) -> dict:
     "The line of a beat in `beats.csv`."
     ed, es, ed2 = frames
     length = max(n for n in frames if n is not None) - min(n for n in frames if n is not None) + 1
-    return dict(source=beat.source, patient=beat.patient, split=split, view=view, part=beat.part, alpha=beat.alpha, heart_rate=beat.heart_rate,
-                ef=beat.ef if ef is None else ef, ef_measured=beat.ef, ed=ed, es=es, ed2=ed2, fps=fps, frames=length)
+    return dict(
+        source=beat.source,
+        patient=beat.patient,
+        split=split,
+        view=view,
+        part=beat.part,
+        alpha=beat.alpha,
+        heart_rate=beat.heart_rate,
+        ef=beat.ef if ef is None else ef,
+        ef_measured=beat.ef,
+        ed=ed,
+        es=es,
+        ed2=ed2,
+        fps=fps,
+        frames=length,
+    )
 
 # %% ../../nbs/data/05_store.ipynb #94c487d8
 class Store:
     "Beats on disk. Opening reads one number a part; a beat is read when it is asked for."
-    def __init__(self,
-        folder:str|Path, # made by `finish`
-        cache:int=512, # parts whose handles are kept open
+
+    def __init__(
+        self,
+        folder: str | Path,  # made by `finish`
+        cache: int = 512,  # parts whose handles are kept open
     ):
         self.folder = Path(folder)
-        if not (self.folder/'ends'/'zarr.json').exists():
-            raise ValueError(f'{folder} is no finished store (no ends/zarr.json): make it with echovdiff prepare, or run that command again if it was stopped')
-        ends = zarr.open_array(self.folder/'ends', mode='r')
+        if not (self.folder / 'ends' / 'zarr.json').exists():
+            raise ValueError(
+                f'{folder} is no finished store (no ends/zarr.json): make it with echovdiff'
+                ' prepare, or run that command again if it was stopped'
+            )
+        ends = zarr.open_array(self.folder / 'ends', mode='r')
         self.about, self.ends = dict(ends.attrs), ends[:]
         if self.about.get('version') != VERSION:
-            raise ValueError(f"expected a store of version {VERSION}, got version {self.about.get('version')}: prepare it again with this kit")
+            raise ValueError(
+                f"expected a store of version {VERSION}, got version {self.about.get('version')}:"
+                " prepare it again with this kit"
+            )
         self._part = lru_cache(cache)(self._open)
 
-    def __len__(self): return int(self.ends[-1]) if len(self.ends) else 0
+    def __len__(self):
+        return int(self.ends[-1]) if len(self.ends) else 0
 
-    def __repr__(self): return f"Store({len(self)} beats of {self.about['frames']} frames, in {len(self.ends)} parts)"
+    def __repr__(self):
+        return (
+            f"Store({len(self)} beats of {self.about['frames']} frames, in {len(self.ends)} parts)"
+        )
 
-    def _open(self, number): # array and lines of one part
+    def _open(self, number):  # array and lines of one part
         part = part_folder(self.folder, number)
-        return zarr.open_array(part/'pixels', mode='r'), list(read_table(part/'beats.csv'))
+        return zarr.open_array(part / 'pixels', mode='r'), list(read_table(part / 'beats.csv'))
 
-    def _find(self, i): # equation (1): array and lines of the part, row in it
-        if not -len(self) <= i < len(self): raise IndexError(f'beat {i} was asked of a store of {len(self)}')
+    def _find(self, i):  # equation (1): array and lines of the part, row in it
+        if not -len(self) <= i < len(self):
+            raise IndexError(f'beat {i} was asked of a store of {len(self)}')
         i %= len(self)
         p = int(np.searchsorted(self.ends, i, side='right'))
-        return *self._part(p), i - (int(self.ends[p-1]) if p else 0)
+        return *self._part(p), i - (int(self.ends[p - 1]) if p else 0)
 
-    def row(self, i:int)->dict[str,str]: # the line of beat i in beats.csv
+    def row(self, i: int) -> dict[str, str]:  # the line of beat i in beats.csv
         "What is known of a beat besides its pixels."
         _, lines, r = self._find(i)
         return lines[r]
 
-    def __getitem__(self, i:int)->Beat:
+    def __getitem__(self, i: int) -> Beat:
         "Beat number `i`."
         pixels, lines, r = self._find(i)
         video, mask = torch.from_numpy(pixels[r]).float().div_(255)
         return _beat(lines[r], video[:, None], mask, self.about['uniform'])
 
-    def rows(self)->Iterator[dict[str,str]]:
+    def rows(self) -> Iterator[dict[str, str]]:
         "All lines of beats.csv, one at a time."
-        return read_table(self.folder/'beats.csv')
+        return read_table(self.folder / 'beats.csv')
 
-    def where(self,
-        **wanted:str, # column=value, e.g. split='train', part='whole'
-    )->list[int]:
+    def where(
+        self,
+        **wanted: str,  # column=value, e.g. split='train', part='whole'
+    ) -> list[int]:
         "The numbers of the beats whose line says so."
-        if unknown := set(wanted) - set(BEATS): raise ValueError(f"no column {', '.join(sorted(unknown))}: beats have {', '.join(BEATS)}")
-        return [i for i, row in enumerate(self.rows()) if all(row[k] == v for k, v in wanted.items())]
+        if unknown := set(wanted) - set(BEATS):
+            raise ValueError(
+                f"no column {', '.join(sorted(unknown))}: beats have {', '.join(BEATS)}"
+            )
+        return [
+            i for i, row in enumerate(self.rows()) if all(row[k] == v for k, v in wanted.items())
+        ]
 
 # %% ../../nbs/data/05_store.ipynb #6a8b20fb
 def _beat(
-    row:dict[str,str], # its line
-    video:Tensor, # (t 1 h w)
-    mask:Tensor, # (t h w)
-    uniform:str, # 'phase' or 'time'
-)->Beat:
+    row: dict[str, str],  # its line
+    video: Tensor,  # (t 1 h w)
+    mask: Tensor,  # (t h w)
+    uniform: str,  # 'phase' or 'time'
+) -> Beat:
     "A beat from its line and its pixels."
     part, alpha, rate, t = row['part'], float(row['alpha']), float(row['heart_rate']), len(video)
-    return Beat(video=video, mask=mask, tau=frame_times(alpha, t, uniform, part), alpha=alpha, fps=frame_rate(alpha, rate, t, part), heart_rate=rate,
-                ef=float(row['ef']) if row['ef'] else None, source=row['source'], patient=row['patient'], part=part)
+    return Beat(
+        video=video,
+        mask=mask,
+        tau=frame_times(alpha, t, uniform, part),
+        alpha=alpha,
+        fps=frame_rate(alpha, rate, t, part),
+        heart_rate=rate,
+        ef=float(row['ef']) if row['ef'] else None,
+        source=row['source'],
+        patient=row['patient'],
+        part=part,
+    )
 
 # %% ../../nbs/data/05_store.ipynb #d1cad231
-def _join(store, name, parts): # one table of the store from those of its parts -> the number of lines after each part
+def _join(
+    store, name, parts
+):  # one table of the store from those of its parts -> the number of lines after each part
     ends = np.zeros(parts, np.int64)
-    with whole_file(store/f'{name}.csv') as whole, open(whole, 'w', newline='') as out:
+    with whole_file(store / f'{name}.csv') as whole, open(whole, 'w', newline='') as out:
         out.write(','.join(TABLES[name]) + '\n')
         for p in range(parts):
-            lines = (part_folder(store, p)/f'{name}.csv').read_text().split('\n', 1)[1]
+            lines = (part_folder(store, p) / f'{name}.csv').read_text().split('\n', 1)[1]
             out.write(lines)
             ends[p] = sum(1 for _ in csv.reader(lines.splitlines()))
     return ends.cumsum()
 
 # %% ../../nbs/data/05_store.ipynb #d1cad201
 def finish(
-    store:Path, # the folder, with all its parts
-    parts:int, # how many
-    about:dict, # what the store is made from and how: JSON; `frames` and `uniform` at least
-)->Store:
+    store: Path,  # the folder, with all its parts
+    parts: int,  # how many
+    about: dict,  # what the store is made from and how: JSON; `frames` and `uniform` at least
+) -> Store:
     "Join the tables of the parts. From then on the folder is a store."
     store = Path(store)
-    for left in (store/'parts').glob('*/.*'): shutil.rmtree(left, ignore_errors=True)          # of killed processes
+    for left in (store / 'parts').glob('*/.*'):
+        shutil.rmtree(left, ignore_errors=True)  # of killed processes
     ends = {name: _join(store, name, parts) for name in TABLES}['beats']
-    shutil.rmtree(store/'ends', ignore_errors=True)
-    with whole_folder(store/'ends') as part:
-        zarr.create_array(part, data=ends, chunks=(max(1, parts),), attributes=about | dict(kind='echovdiff store', version=VERSION))
+    shutil.rmtree(store / 'ends', ignore_errors=True)
+    with whole_folder(store / 'ends') as part:
+        zarr.create_array(
+            part,
+            data=ends,
+            chunks=(max(1, parts),),
+            attributes=about | dict(kind='echovdiff store', version=VERSION),
+        )
     return Store(store)
 
 # %% ../../nbs/data/05_store.ipynb #5031b312
 class StorePool:
     "The whole beats of one split of a store, as training asks for them; the same face as `Pool`."
-    def __init__(self,
-        folder:str|Path, # of a store
-        split:str='train', # 'train', 'val' or 'test'
+
+    def __init__(
+        self,
+        folder: str | Path,  # of a store
+        split: str = 'train',  # 'train', 'val' or 'test'
     ):
         self.store = Store(folder)
-        if self.store.about['uniform'] != 'phase': raise ValueError(f"{folder} holds beats at equal steps of {self.store.about['uniform']}; training needs equal steps of phase: prepare it again with --uniform phase")
-        rows = [(i, *(float(row[k]) for k in ('alpha', 'ef', 'heart_rate'))) for i,row in enumerate(self.store.rows())
-                if row['split'] == split and row['part'] == 'whole' and row['ef'] and row['heart_rate']]
-        if not rows: raise ValueError(f"{folder} has no whole beat with an EF in split {split!r}: expected some among its {len(self.store)} beats (echovdiff doctor counts them)")
+        if self.store.about['uniform'] != 'phase':
+            raise ValueError(
+                f"{folder} holds beats at equal steps of {self.store.about['uniform']}; training"
+                " needs equal steps of phase: prepare it again with --uniform phase"
+            )
+        rows = [
+            (i, *(float(row[k]) for k in ('alpha', 'ef', 'heart_rate')))
+            for i, row in enumerate(self.store.rows())
+            if row['split'] == split and row['part'] == 'whole' and row['ef'] and row['heart_rate']
+        ]
+        if not rows:
+            raise ValueError(
+                f"{folder} has no whole beat with an EF in split {split!r}: expected some among its"
+                f" {len(self.store)} beats (echovdiff doctor counts them)"
+            )
         numbers = np.array(rows, np.float64)
-        self.folder, self.beats = Path(folder), numbers[:,0].astype(np.int64)
-        self.alpha, self.ef, self.heart_rate = torch.from_numpy(numbers[:,1:].astype(np.float32)).unbind(1)
-        self.info = dict(kind='store', beats=len(rows), split=split, **{k: self.store.about.get(k) for k in ('format', 'listing', 'segmenter', 'frames')})
+        self.folder, self.beats = Path(folder), numbers[:, 0].astype(np.int64)
+        self.alpha, self.ef, self.heart_rate = torch.from_numpy(
+            numbers[:, 1:].astype(np.float32)
+        ).unbind(1)
+        self.info = dict(
+            kind='store',
+            beats=len(rows),
+            split=split,
+            **{k: self.store.about.get(k) for k in ('format', 'listing', 'segmenter', 'frames')},
+        )
 
-    def __len__(self): return len(self.beats)
+    def __len__(self):
+        return len(self.beats)
 
-    def images(self, i:int)->tuple[Tensor,Tensor]: # (t h w) uint8 video, (t h w) uint8 mask
+    def images(self, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
         "The pictures of beat `i`."
         pixels, _, r = self.store._find(int(self.beats[i]))
         return torch.from_numpy(pixels[r]).unbind()
 
 # %% ../../nbs/data/05_store.ipynb #5031b301
 def open_pool(
-    folder:str|Path, # a pool of phantoms, or a store
-)->Pool|StorePool:
+    folder: str | Path,  # a pool of phantoms, or a store
+) -> Pool | StorePool:
     "The beats that training learns from, whatever they are kept in."
-    if (Path(folder)/'pool.json').exists(): return Pool(folder)
-    if (Path(folder)/'ends').exists(): return StorePool(folder)
-    raise ValueError(f'{folder} is neither a pool of phantoms (pool.json) nor a store (ends/): make one with echovdiff prepare')
+    if (Path(folder) / 'pool.json').exists():
+        return Pool(folder)
+    if (Path(folder) / 'ends').exists():
+        return StorePool(folder)
+    raise ValueError(
+        f'{folder} is neither a pool of phantoms (pool.json) nor a store (ends/): make one with'
+        ' echovdiff prepare'
+    )

@@ -32,201 +32,300 @@ from .sector import Clip, Raw, check_size, to_clip
 
 # %% ../../nbs/data/01_video.ipynb #251c4bd5
 def dicom_fps(
-    ds:pydicom.Dataset,
-)->float|None: # frames per second, None when no tag says
-    "Frame rate from FrameTime or FrameTimeVector (ms), else CineRate, else RecommendedDisplayFrameRate."
+    ds: pydicom.Dataset,
+) -> float | None:  # frames per second, None when no tag says
+    """Frame rate from FrameTime or FrameTimeVector (ms), else CineRate, else
+    RecommendedDisplayFrameRate."""
     steps = ds.get('FrameTimeVector') or [0]
     step = ds.get('FrameTime') or np.mean(steps[1:] or 0)
-    rate = 1000/float(step) if step else ds.get('CineRate') or ds.get('RecommendedDisplayFrameRate')
+    rate = (
+        1000 / float(step) if step else ds.get('CineRate') or ds.get('RecommendedDisplayFrameRate')
+    )
     return float(rate) if rate else None
 
 # %% ../../nbs/data/01_video.ipynb #d488a0e6
-def _dicom_rgb(frame, ds): # (h w) or (h w 3) as decoded -> (h w 3) uint8
+def _dicom_rgb(frame, ds):  # (h w) or (h w 3) as decoded -> (h w 3) uint8
     if ds.PhotometricInterpretation == 'PALETTE COLOR':
         frame = apply_color_lut(frame, ds)
         return (frame >> 8).astype(np.uint8) if frame.dtype == np.uint16 else frame
-    if frame.dtype != np.uint8: frame = (frame >> max(0, ds.BitsStored-8)).astype(np.uint8)       # the upper eight bits
-    if ds.PhotometricInterpretation == 'MONOCHROME1': frame = 255 - frame                          # white is 0 there
-    return frame if frame.ndim == 3 else np.repeat(frame[...,None], 3, -1)
+    if frame.dtype != np.uint8:
+        frame = (frame >> max(0, ds.BitsStored - 8)).astype(np.uint8)  # the upper eight bits
+    if ds.PhotometricInterpretation == 'MONOCHROME1':
+        frame = 255 - frame  # white is 0 there
+    return frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, -1)
 
 # %% ../../nbs/data/01_video.ipynb #d488a001
 def open_dicom(
-    path:Path,
-)->Raw:
-    "A single- or multi-frame ultrasound DICOM. InputError for another modality or a file without pictures."
+    path: Path,
+) -> Raw:
+    """A single- or multi-frame ultrasound DICOM. InputError for another modality or a file without
+    pictures."""
     ds = pydicom.dcmread(path, stop_before_pixels=True)
     if ds.get('Modality') not in (None, '', 'US'):
-        raise InputError(f"expected ultrasound, but this DICOM's modality is {ds.Modality}; give the echo loop of the study")
+        raise InputError(
+            f"expected ultrasound, but this DICOM's modality is {ds.Modality}; give the echo loop"
+            " of the study"
+        )
     if not ds.get('Rows') or not ds.get('Columns'):
-        raise InputError("expected a picture, but this DICOM has no pixels (a report?); give the echo loop of the study")
+        raise InputError(
+            "expected a picture, but this DICOM has no pixels (a report?); give the echo loop of"
+            " the study"
+        )
     frames = (_dicom_rgb(frame, ds) for frame in iter_pixels(path))
-    return Raw(frames, (ds.Rows, ds.Columns), int(ds.get('NumberOfFrames') or 1), dicom_fps(ds), screen=True)
+    return Raw(
+        frames,
+        (ds.Rows, ds.Columns),
+        int(ds.get('NumberOfFrames') or 1),
+        dicom_fps(ds),
+        screen=True,
+    )
 
 # %% ../../nbs/data/01_video.ipynb #3654c9b4
-os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8') # a damaged film gets our one sentence, not FFmpeg's remarks
+os.environ.setdefault(
+    'OPENCV_FFMPEG_LOGLEVEL', '-8'
+)  # a damaged film gets our one sentence, not FFmpeg's remarks
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 def open_movie(
-    path:Path,
-)->Raw:
-    "AVI, MP4, MOV, MKV or WebM. A tenth of the promised frames may be missing: many AVI headers miscount."
-    film = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])        # whoever reads many files has a process a core
+    path: Path,
+) -> Raw:
+    """AVI, MP4, MOV, MKV or WebM. A tenth of the promised frames may be missing: many AVI headers
+    miscount."""
+    film = cv2.VideoCapture(
+        str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]
+    )  # whoever reads many files has a process a core
+
     def frames():
-        while (got := film.read())[0]: yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
+        while (got := film.read())[0]:
+            yield cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
         film.release()
-    tags = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS
+
+    tags = (
+        cv2.CAP_PROP_FRAME_WIDTH,
+        cv2.CAP_PROP_FRAME_HEIGHT,
+        cv2.CAP_PROP_FRAME_COUNT,
+        cv2.CAP_PROP_FPS,
+    )
     width, height, count, fps = map(film.get, tags)
-    if width < 1: raise InputError("expected a film, but no picture can be decoded: it is truncated or damaged; copy it again")
-    return Raw(frames(), (int(height), int(width)), max(1, int(.9*count)), fps)
+    if width < 1:
+        raise InputError(
+            "expected a film, but no picture can be decoded: it is truncated or damaged; copy it"
+            " again"
+        )
+    return Raw(frames(), (int(height), int(width)), max(1, int(0.9 * count)), fps)
 
 # %% ../../nbs/data/01_video.ipynb #3654c901
 def open_picture(
-    path:Path,
-)->Raw:
+    path: Path,
+) -> Raw:
     "GIF, PNG or JPEG."
+
     def frames():
         with Image.open(path) as image:
-            for f in ImageSequence.Iterator(image): yield np.asarray(f.convert('RGB'))
+            for f in ImageSequence.Iterator(image):
+                yield np.asarray(f.convert('RGB'))
+
     with Image.open(path) as image:
         shape, count = image.size[::-1], getattr(image, 'n_frames', 1)
-        check_size(shape, count)                                       # before the first pixel is decoded
+        check_size(shape, count)  # before the first pixel is decoded
         ms = sum(f.info.get('duration') or 0 for f in ImageSequence.Iterator(image))
-    return Raw(frames(), shape, count, 1000*count/ms if ms else None)
+    return Raw(frames(), shape, count, 1000 * count / ms if ms else None)
 
 # %% ../../nbs/data/01_video.ipynb #f642fbde
-_OPENERS = [(128, b'DICM', open_dicom), (8, b'AVI ', open_movie), (4, b'ftyp', open_movie), (0, b'\x1aE\xdf\xa3', open_movie),
-            (0, b'GIF8', open_picture), (0, b'\x89PNG', open_picture), (0, b'\xff\xd8\xff', open_picture)]
+_OPENERS = [
+    (128, b'DICM', open_dicom),
+    (8, b'AVI ', open_movie),
+    (4, b'ftyp', open_movie),
+    (0, b'\x1aE\xdf\xa3', open_movie),
+    (0, b'GIF8', open_picture),
+    (0, b'\x89PNG', open_picture),
+    (0, b'\xff\xd8\xff', open_picture),
+]
 
 def opener(
-    path:Path,
-)->Callable[[Path],Raw]:
+    path: Path,
+) -> Callable[[Path], Raw]:
     "The function that opens a file, by the file's first bytes."
-    if path.is_dir(): raise InputError("expected a file, got a folder; name one file in it")
-    if not path.exists(): raise InputError("there is no such file; check the path")
-    with open(path, 'rb') as f: head = f.read(132)
-    if not head: raise InputError("the file is empty; copy it again")
+    if path.is_dir():
+        raise InputError("expected a file, got a folder; name one file in it")
+    if not path.exists():
+        raise InputError("there is no such file; check the path")
+    with open(path, 'rb') as f:
+        head = f.read(132)
+    if not head:
+        raise InputError("the file is empty; copy it again")
     for at, magic, function in _OPENERS:
-        if head[at:at+len(magic)] == magic: return function
-    raise InputError("no film or picture that can be read: expected DICOM, AVI, MP4, GIF, PNG or JPEG, but the first bytes are of none of them; "
-                     "it may be encrypted, damaged or of another kind; export it again")
+        if head[at : at + len(magic)] == magic:
+            return function
+    raise InputError(
+        "no film or picture that can be read: expected DICOM, AVI, MP4, GIF, PNG or JPEG, but the"
+        " first bytes are of none of them; it may be encrypted, damaged or of another kind; export"
+        " it again"
+    )
 
 # %% ../../nbs/data/01_video.ipynb #f642fb01
 def content_hash(
-    path:str|Path,
-)->str: # 12 hex digits
-    "The first digits of the sha256 of a file: its name in everything that we write. `sha256sum` finds the file again."
-    with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:12]
+    path: str | Path,
+) -> str:  # 12 hex digits
+    """The first digits of the sha256 of a file: its name in everything that we write. `sha256sum`
+    finds the file again."""
+    with open(path, 'rb') as f:
+        return hashlib.file_digest(f, 'sha256').hexdigest()[:12]
 
 # %% ../../nbs/data/01_video.ipynb #f642fb02
 def decode(
-    path:str|Path, # DICOM, AVI, MP4, MOV, MKV, WebM, GIF, PNG or JPEG, known by its content
-    size:int=112, # side of the result, px
-    clean:bool=False, # True: of a published set, so nothing but a fan can be in a film of that size, and it passes as it is
-)->Clip:
-    "A cine loop or a still as its gray sector. InputError for anything else: one sentence that quotes neither name nor content."
+    path: str | Path,  # DICOM, AVI, MP4, MOV, MKV, WebM, GIF, PNG or JPEG, known by its content
+    size: int = 112,  # side of the result, px
+    # True: of a published set, so nothing but a fan can be in a film of that size, and it passes as
+    # it is
+    clean: bool = False,
+) -> Clip:
+    """A cine loop or a still as its gray sector. InputError for anything else: one sentence that
+    quotes neither name nor content."""
     path = Path(path)
     try:
-        with warnings.catch_warnings(action='ignore'): return to_clip(opener(path)(path), content_hash(path), size, clean)
-    except InputError: raise
-    except Exception as e: # decoders raise anything; their words may quote the file, so only the kind is kept
-        raise InputError(f"cannot be decoded ({type(e).__name__}): it is truncated, encrypted or without pixels; export it again") from None
+        with warnings.catch_warnings(action='ignore'):
+            return to_clip(opener(path)(path), content_hash(path), size, clean)
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as e:  # decoders raise anything; their words may quote the file, so only the kind is kept
+        raise InputError(
+            f"cannot be decoded ({type(e).__name__}): it is truncated, encrypted or without pixels;"
+            " export it again"
+        ) from None
 
 # %% ../../nbs/data/01_video.ipynb #f642fb03
 def read_clip(
-    path:str|Path, # as for `decode`
-    size:int=112, # side of the result, px
-)->Clip:
+    path: str | Path,  # as for `decode`
+    size: int = 112,  # side of the result, px
+) -> Clip:
     "`decode` for one file of yours: its sentences begin with the path."
-    try: return decode(path, size)
-    except InputError as e: raise InputError(f"{path}: {e}") from None
+    try:
+        return decode(path, size)
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from None
 
 # %% ../../nbs/data/01_video.ipynb #6a280b0d
 def as_clip(
-    frames:np.ndarray, # (t h w) or (t h w 3), uint8, or float in [0,1]
-    fps:float|None=None, # frames per second, None when unknown
-    size:int=112, # side of the result, px
-)->Clip:
+    frames: np.ndarray,  # (t h w) or (t h w 3), uint8, or float in [0,1]
+    fps: float | None = None,  # frames per second, None when unknown
+    size: int = 112,  # side of the result, px
+) -> Clip:
     "A clip from frames in memory. InputError for NaN, a wrong shape, or what is not a gray echo."
     frames = np.asarray(frames)
-    if frames.ndim == 3: frames = np.repeat(frames[...,None], 3, -1)
+    if frames.ndim == 3:
+        frames = np.repeat(frames[..., None], 3, -1)
     if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
-        raise InputError(f"expected frames (t h w) or (t h w 3), got {frames.shape}; put the frames first")
+        raise InputError(
+            f"expected frames (t h w) or (t h w 3), got {frames.shape}; put the frames first"
+        )
     if frames.dtype != np.uint8:
-        if not np.isfinite(frames).all(): raise InputError("expected finite intensities, got NaN or infinity; leave out those frames")
+        if not np.isfinite(frames).all():
+            raise InputError(
+                "expected finite intensities, got NaN or infinity; leave out those frames"
+            )
         low, high = frames.min(), frames.max()
-        if low < 0 or high > 1: raise InputError(f"expected floats in [0,1], got {low:.3g} to {high:.3g}; divide by the largest value")
-        frames = np.round(frames*255).astype(np.uint8)
+        if low < 0 or high > 1:
+            raise InputError(
+                f"expected floats in [0,1], got {low:.3g} to {high:.3g}; divide by the largest"
+                " value"
+            )
+        frames = np.round(frames * 255).astype(np.uint8)
     source = hashlib.sha256(frames.tobytes()).hexdigest()[:12]
     return to_clip(Raw(iter(frames), frames.shape[1:3], len(frames), fps), source, size, clean=True)
 
 # %% ../../nbs/data/01_video.ipynb #0f9da65e
 @patch
 def plot(
-    self:Clip,
-    n:int=6, # frames to show, evenly spaced
-    ax:plt.Axes|None=None, # where to draw; a new figure when None
-)->plt.Axes:
+    self: Clip,
+    n: int = 6,  # frames to show, evenly spaced
+    ax: plt.Axes | None = None,  # where to draw; a new figure when None
+) -> plt.Axes:
     "Show `n` frames side by side."
-    ax = ax or plt.subplots(figsize=(8, 8/n), layout='constrained')[1]
-    frames = self.video[torch.linspace(0, len(self.video)-1, min(n, len(self.video))).round().long(),0]
+    ax = ax or plt.subplots(figsize=(8, 8 / n), layout='constrained')[1]
+    frames = self.video[
+        torch.linspace(0, len(self.video) - 1, min(n, len(self.video))).round().long(), 0
+    ]
     ax.imshow(rearrange(frames, 't h w -> h (t w)'), cmap='gray', vmin=0, vmax=1)
     ax.set_axis_off()
     return ax
 
 # %% ../../nbs/data/01_video.ipynb #39298f86
 def frame_at(
-    clip:Clip,
-    n:int, # frame number, from 0
-)->Tensor: # (1 h w)
-    "Frame `n` of a clip. InputError outside 0 .. t-1: a negative number is a slip here, not 'from the end'."
+    clip: Clip,
+    n: int,  # frame number, from 0
+) -> Tensor:  # (1 h w)
+    """Frame `n` of a clip. InputError outside 0 .. t-1: a negative number is a slip here, not
+    'from the end'."""
     last = len(clip.video) - 1
     if not 0 <= n <= last:
-        raise InputError(f"frame {n} was asked of a {clip.kind} whose frames are numbered 0 to {last}; choose one of those")
+        raise InputError(
+            f"frame {n} was asked of a {clip.kind} whose frames are numbered 0 to {last}; choose"
+            " one of those"
+        )
     return clip.video[n]
 
 # %% ../../nbs/data/01_video.ipynb #86d93d3b
-def loose_files(source:Path)->list[Path]: # of a folder, in the order of their paths
-    "Every file that somebody put there on purpose, at any depth: none that is hidden, and no DICOMDIR."
-    seen = (p for p in source.rglob('*') if not any(part.startswith('.') for part in p.relative_to(source).parts))
+def loose_files(source: Path) -> list[Path]:  # of a folder, in the order of their paths
+    """Every file that somebody put there on purpose, at any depth: none that is hidden, and no
+    DICOMDIR."""
+    seen = (
+        p
+        for p in source.rglob('*')
+        if not any(part.startswith('.') for part in p.relative_to(source).parts)
+    )
     return sorted(p for p in seen if p.is_file() and p.name != 'DICOMDIR')
 
 # %% ../../nbs/data/01_video.ipynb #3072a202
 CREDIT = "real A4C loop: pydicom (MIT)"
 
 def real_loop(
-    whole:bool=False, # True: 120 frames, about four beats (pydicom-data); False: 30 frames, about one (pydicom wheel)
-)->Clip:
+    # True: 120 frames, about four beats (pydicom-data); False: 30 frames, about one (pydicom wheel)
+    whole: bool = False,
+) -> Clip:
     "The openly licensed real echo that every installation has. Show it with `CREDIT`."
     name = 'color3d_jpeg_baseline.dcm' if whole else 'examples_ybr_color.dcm'
     path = get_testdata_file(name, download=False)
-    if path is None: raise InputError(f"{name} is not installed; run: pip install pydicom-data")
+    if path is None:
+        raise InputError(f"{name} is not installed; run: pip install pydicom-data")
     return read_clip(path)
 
 # %% ../../nbs/data/01_video.ipynb #1454fe2b
 def gif_times(
-    count:int, # frames
-    fps:float, # frames per second
-)->tuple[list[int],list[int]]: # indices of the frames to keep, their durations in ms
+    count: int,  # frames
+    fps: float,  # frames per second
+) -> tuple[list[int], list[int]]:  # indices of the frames to keep, their durations in ms
     "True speed in a GIF: frames shown from the nearest 1/100 s, none for less than 2/100 s."
-    start, keep = np.round(np.arange(count+1)*100/fps).astype(int), [0]
+    start, keep = np.round(np.arange(count + 1) * 100 / fps).astype(int), [0]
     for i in range(1, count):
-        if start[i]-start[keep[-1]] >= 2 and start[-1]-start[i] >= 2: keep.append(i)
-    ends = [*start[keep[1:]], max(start[-1], start[keep[-1]]+2)]
-    return keep, [int(10*(b-a)) for a, b in zip(start[keep], ends)]
+        if start[i] - start[keep[-1]] >= 2 and start[-1] - start[i] >= 2:
+            keep.append(i)
+    ends = [*start[keep[1:]], max(start[-1], start[keep[-1]] + 2)]
+    return keep, [int(10 * (b - a)) for a, b in zip(start[keep], ends)]
 
 # %% ../../nbs/data/01_video.ipynb #338728ea
-def _pictures(video, scale): # (t 1 h w) in [0,1] -> (t H W) uint8, H and W even
+def _pictures(video, scale):  # (t 1 h w) in [0,1] -> (t H W) uint8, H and W even
     if video.ndim != 4 or video.shape[1] != 1 or not len(video):
-        raise InputError(f"expected a video (t 1 h w), got {tuple(video.shape)}; add the missing axis")
-    if not torch.isfinite(video).all(): raise InputError("expected finite intensities, got NaN or infinity; nothing was written")
-    frames = (video[:,0].detach().float().cpu().clamp(0,1)*255).round().byte().numpy()
-    grown = np.stack([cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) for f in frames])
-    return np.pad(grown, ((0,0), (0,grown.shape[1]%2), (0,grown.shape[2]%2)))
+        raise InputError(
+            f"expected a video (t 1 h w), got {tuple(video.shape)}; add the missing axis"
+        )
+    if not torch.isfinite(video).all():
+        raise InputError("expected finite intensities, got NaN or infinity; nothing was written")
+    frames = (video[:, 0].detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy()
+    grown = np.stack(
+        [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) for f in frames]
+    )
+    return np.pad(grown, ((0, 0), (0, grown.shape[1] % 2), (0, grown.shape[2] % 2)))
 
 # %% ../../nbs/data/01_video.ipynb #33872801
 def _write_mp4(frames, path, fps):
-    with FFMPEG_VideoWriter(str(path), frames.shape[2:0:-1], fps, codec='libx264', ffmpeg_params=['-crf', '16']) as film:
-        for f in frames: film.write_frame(np.repeat(f[...,None], 3, -1))
+    with FFMPEG_VideoWriter(
+        str(path), frames.shape[2:0:-1], fps, codec='libx264', ffmpeg_params=['-crf', '16']
+    ) as film:
+        for f in frames:
+            film.write_frame(np.repeat(f[..., None], 3, -1))
 
 # %% ../../nbs/data/01_video.ipynb #33872802
 def _write_gif(frames, path, fps):
@@ -236,32 +335,38 @@ def _write_gif(frames, path, fps):
 
 # %% ../../nbs/data/01_video.ipynb #33872803
 def write_video(
-    video:Tensor, # (t 1 h w) intensity in [0,1]
-    path:str|Path, # .mp4 (H.264, plays anywhere) or .gif (loops for ever)
-    fps:float, # frames per second
-    scale:int=3, # whole factor of enlargement: 112 becomes 336
-)->Path: # the file written
-    "Write a film at its true speed, whole or not at all. InputError for NaN, another suffix, or a folder that cannot be written."
+    video: Tensor,  # (t 1 h w) intensity in [0,1]
+    path: str | Path,  # .mp4 (H.264, plays anywhere) or .gif (loops for ever)
+    fps: float,  # frames per second
+    scale: int = 3,  # whole factor of enlargement: 112 becomes 336
+) -> Path:  # the file written
+    """Write a film at its true speed, whole or not at all. InputError for NaN, another suffix, or
+    a folder that cannot be written."""
     path = Path(path)
-    writer = {'.mp4':_write_mp4, '.gif':_write_gif}.get(path.suffix.lower())
-    if writer is None: raise InputError(f"expected a name that ends in .mp4 or .gif, got {path.name}; rename it")
-    if not 0 < fps < 1000: raise InputError(f"expected a frame rate between 0 and 1000 fps, got {fps}")
+    writer = {'.mp4': _write_mp4, '.gif': _write_gif}.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(f"expected a name that ends in .mp4 or .gif, got {path.name}; rename it")
+    if not 0 < fps < 1000:
+        raise InputError(f"expected a frame rate between 0 and 1000 fps, got {fps}")
     frames = _pictures(video, scale)
-    with whole_file(path) as part: writer(frames, part, fps)
+    with whole_file(path) as part:
+        writer(frames, part, fps)
     return path
 
 # %% ../../nbs/data/01_video.ipynb #597400f6
 def write_sheet(
-    video:Tensor, # (t 1 h w) in [0,1]
-    path:str|Path, # .png
-    n:int=16, # frames, evenly spaced from first to last; fewer if the film is shorter
-    columns:int=8,
-)->Path: # the file written
-    "Frames side by side in reading order, with a thin gap, as a PNG. InputError for NaN or a folder that cannot be written."
+    video: Tensor,  # (t 1 h w) in [0,1]
+    path: str | Path,  # .png
+    n: int = 16,  # frames, evenly spaced from first to last; fewer if the film is shorter
+    columns: int = 8,
+) -> Path:  # the file written
+    """Frames side by side in reading order, with a thin gap, as a PNG. InputError for NaN or a
+    folder that cannot be written."""
     n = min(n, len(video))
-    shown = F.pad(video[torch.linspace(0, len(video)-1, n).round().long()], (0, 2, 0, 2), value=1)
+    shown = F.pad(video[torch.linspace(0, len(video) - 1, n).round().long()], (0, 2, 0, 2), value=1)
     shown = torch.cat([shown, torch.ones_like(shown[:1]).expand(-n % columns, -1, -1, -1)])
-    sheet = rearrange(shown, '(r c) 1 h w -> 1 1 (r h) (c w)', c=columns)[...,:-2,:-2]
+    sheet = rearrange(shown, '(r c) 1 h w -> 1 1 (r h) (c w)', c=columns)[..., :-2, :-2]
     picture = _pictures(sheet, 1)[0]
-    with whole_file(path) as part: Image.fromarray(picture).save(part, format='PNG')
+    with whole_file(path) as part:
+        Image.fromarray(picture).save(part, format='PNG')
     return Path(path)

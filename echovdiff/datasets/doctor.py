@@ -25,10 +25,12 @@ from .prepare import some
 @dataclass(frozen=True)
 class Finding:
     "One thing that the doctor noticed."
-    level:str # 'good'; 'note', which one should know; 'bad', which must be mended
-    text:str # what, and what to do
 
-    def __str__(self): return f"{dict(good='  ok', note='note', bad=' BAD')[self.level]}  {self.text}"
+    level: str  # 'good'; 'note', which one should know; 'bad', which must be mended
+    text: str  # what, and what to do
+
+    def __str__(self):
+        return f"{dict(good='  ok', note='note', bad=' BAD')[self.level]}  {self.text}"
 
 # %% ../../nbs/datasets/04_doctor.ipynb #81663701
 def good(text):
@@ -46,114 +48,207 @@ def bad(text):
     return Finding('bad', text)
 
 # %% ../../nbs/datasets/04_doctor.ipynb #710a6cfc
-def _summed(path): # what a film is, without its pixels
+def _summed(path):  # what a film is, without its pixels
     clip = decode(path)
     return clip.kind, len(clip.video), clip.fps, clip.fps_known, clip.source
 
 # %% ../../nbs/datasets/04_doctor.ipynb #710a6c01
 def examine_film(
-    path:Path,
-)->list[Finding]:
+    path: Path,
+) -> list[Finding]:
     "Can it be read, and as what?"
-    if isinstance(told := next(isolated(_summed, [path])), InputError): return [bad(f"{path.name}: {told}")]
+    if isinstance(told := next(isolated(_summed, [path])), InputError):
+        return [bad(f"{path.name}: {told}")]
     kind, frames, fps, known, source = told
-    said = f"{path.name}: a {kind}, {some(frames, 'frame')}" + (f" at {fps:.4g} fps" if known else '') + f"; in a store it is called {source}"
+    said = (
+        f"{path.name}: a {kind}, {some(frames, 'frame')}"
+        + (f" at {fps:.4g} fps" if known else '')
+        + f"; in a store it is called {source}"
+    )
     found = [good(said)]
-    if kind == 'loop' and not known: found.append(remark(f"{path.name} doesn't say its frame rate; {fps:g} fps will be taken, and heart rates will be wrong if that is"))
-    if kind == 'still': found.append(remark(f"{path.name} is a still: `generate` takes it, `prepare` finds no beat in it"))
+    if kind == 'loop' and not known:
+        found.append(
+            remark(
+                f"{path.name} doesn't say its frame rate; {fps:g} fps will be taken, and heart"
+                " rates will be wrong if that is"
+            )
+        )
+    if kind == 'still':
+        found.append(
+            remark(f"{path.name} is a still: `generate` takes it, `prepare` finds no beat in it")
+        )
     return found
 
 # %% ../../nbs/datasets/04_doctor.ipynb #0f06450d
-def _frames(recording): return len(read_recording(recording).video)
+def _frames(recording):
+    return len(read_recording(recording).video)
 
 # %% ../../nbs/datasets/04_doctor.ipynb #0f064501
-def _unreadable(recordings, names): # Finding of each that cannot be decoded
+def _unreadable(recordings, names):  # Finding of each that cannot be decoded
     for i, (r, told) in enumerate(zip(recordings, isolated(_frames, recordings))):
-        if isinstance(told, InputError): yield bad(f"{r.name or (r.path.name if names else f'film {i}')}: {told}")
+        if isinstance(told, InputError):
+            yield bad(f"{r.name or (r.path.name if names else f'film {i}')}: {told}")
 
 # %% ../../nbs/datasets/04_doctor.ipynb #0f064502
-def _others(source, names): # Finding of each file below a folder of loops that is no film
+def _others(source, names):  # Finding of each file below a folder of loops that is no film
     for path in loose_files(source):
-        try: opener(path)
-        except InputError as error: yield remark(f"{path.relative_to(source) if names else f'file {content_hash(path)}'}: {error}")
+        try:
+            opener(path)
+        except InputError as error:
+            yield remark(
+                f"{path.relative_to(source) if names else f'file {content_hash(path)}'}: {error}"
+            )
 
 # %% ../../nbs/datasets/04_doctor.ipynb #0f064503
 def examine_set(
-    source:Path,
-    every:bool=False, # decode all films, not 40 of them
-    names:bool=False, # say the names of loose loops, which may be patients'
-)->list[Finding]:
+    source: Path,
+    every: bool = False,  # decode all films, not 40 of them
+    names: bool = False,  # say the names of loose loops, which may be patients'
+) -> list[Finding]:
     "Format, counts, faults of the tables, films that cannot be decoded."
-    try: listing = list_recordings(source)
-    except InputError as error: return [bad(str(error))]
+    try:
+        listing = list_recordings(source)
+    except InputError as error:
+        return [bad(str(error))]
     films = listing.recordings
-    found = [good(f"a data set of the format {listing.format}: {some(len(films), 'recording')} of {some(len({r.patient for r in films}), 'patient')}")] + [bad(f) for f in listing.faults]
-    if listing.format == 'loops': found += _others(Path(source), names)
-    if not films: return found + [bad(f"no film that could be read in {source}; is it the right folder?")]
-    found.append(good('by split: ' + ', '.join(f'{k} {v}' for k, v in sorted(Counter(r.split for r in films).items()))))
-    sample = films if every else [films[i] for i in np.linspace(0, len(films)-1, min(40, len(films))).round().astype(int)]
+    found = [
+        good(
+            f"a data set of the format {listing.format}: {some(len(films), 'recording')} of"
+            f" {some(len({r.patient for r in films}), 'patient')}"
+        )
+    ] + [bad(f) for f in listing.faults]
+    if listing.format == 'loops':
+        found += _others(Path(source), names)
+    if not films:
+        return found + [bad(f"no film that could be read in {source}; is it the right folder?")]
+    found.append(
+        good(
+            'by split: '
+            + ', '.join(f'{k} {v}' for k, v in sorted(Counter(r.split for r in films).items()))
+        )
+    )
+    sample = (
+        films
+        if every
+        else [
+            films[i]
+            for i in np.linspace(0, len(films) - 1, min(40, len(films))).round().astype(int)
+        ]
+    )
     broken = list(_unreadable(sample, names))
-    found.append((remark if broken else good)(f"{len(sample)} of {some(len(films), 'film')} tried, {len(broken)} of them could not be decoded" + ('' if every or len(sample) == len(films) else '; --all decodes every one')))
+    found.append(
+        (remark if broken else good)(
+            f"{len(sample)} of {some(len(films), 'film')} tried, {len(broken)} of them could not be"
+            " decoded"
+            + ('' if every or len(sample) == len(films) else '; --all decodes every one')
+        )
+    )
     return found + broken
 
 # %% ../../nbs/datasets/04_doctor.ipynb #6f9e441b
-def _part_fault(store, number, frames): # what is wrong with a part of a store; None if nothing is
+def _part_fault(store, number, frames):  # what is wrong with a part of a store; None if nothing is
     part = part_folder(store, number)
-    if not part.exists(): return 'is missing'
-    rows = sum(1 for _ in read_table(part/'beats.csv'))
-    if rows != frames: return f"has {some(rows, 'line')} for {some(frames, 'beat')}"
-    if not rows: return None
+    if not part.exists():
+        return 'is missing'
+    rows = sum(1 for _ in read_table(part / 'beats.csv'))
+    if rows != frames:
+        return f"has {some(rows, 'line')} for {some(frames, 'beat')}"
+    if not rows:
+        return None
     try:
-        pixels = zarr.open_array(part/'pixels', mode='r')
-        if pixels.shape[0] != rows: return f"has {some(rows, 'line')} for {some(pixels.shape[0], 'beat')}"
-        for i in range(rows): pixels[i]
-    except Exception as error: return f'has pixels that cannot be unpacked ({type(error).__name__})'
+        pixels = zarr.open_array(part / 'pixels', mode='r')
+        if pixels.shape[0] != rows:
+            return f"has {some(rows, 'line')} for {some(pixels.shape[0], 'beat')}"
+        for i in range(rows):
+            pixels[i]
+    except Exception as error:
+        return f'has pixels that cannot be unpacked ({type(error).__name__})'
 
 # %% ../../nbs/datasets/04_doctor.ipynb #6f9e4401
 def examine_store(
-    folder:Path,
-)->list[Finding]:
+    folder: Path,
+) -> list[Finding]:
     "Finished, of this version, and whole?"
     again = 'run the same echovdiff prepare again: it makes what is missing'
-    if not (folder/'ends').exists():
-        done = len(list((folder/'parts').glob('*/[0-9]*')))
+    if not (folder / 'ends').exists():
+        done = len(list((folder / 'parts').glob('*/[0-9]*')))
         return [bad(f"a store whose making was stopped after {some(done, 'part')}; {again}")]
-    try: store = Store(folder)
-    except ValueError as error: return [bad(str(error))]
+    try:
+        store = Store(folder)
+    except ValueError as error:
+        return [bad(str(error))]
     counts = np.diff(store.ends, prepend=0)
-    faults = [bad(f"part {p} {fault}; delete its folder if it is there, and {again}") for p, n in enumerate(counts) if (fault := _part_fault(folder, p, n))]
+    faults = [
+        bad(f"part {p} {fault}; delete its folder if it is there, and {again}")
+        for p, n in enumerate(counts)
+        if (fault := _part_fault(folder, p, n))
+    ]
     beats = Counter(r['split'] for r in store.rows())
-    problems = [r for r in read_table(folder/'films.csv') if r['problem']]
-    found = [good(f"a store of {some(len(store), 'beat')} of {store.about['frames']} frames in {some(len(counts), 'part')}, by split: " + ', '.join(f'{k} {v}' for k, v in sorted(beats.items())))]
-    if problems: found.append(remark(f"{some(len(problems), 'film')} gave no beat; films.csv says why, e.g. {problems[0]['source']}: {problems[0]['problem']}"))
+    problems = [r for r in read_table(folder / 'films.csv') if r['problem']]
+    found = [
+        good(
+            f"a store of {some(len(store), 'beat')} of {store.about['frames']} frames in"
+            f" {some(len(counts), 'part')}, by split: "
+            + ', '.join(f'{k} {v}' for k, v in sorted(beats.items()))
+        )
+    ]
+    if problems:
+        found.append(
+            remark(
+                f"{some(len(problems), 'film')} gave no beat; films.csv says why, e.g."
+                f" {problems[0]['source']}: {problems[0]['problem']}"
+            )
+        )
     return found + faults
 
 # %% ../../nbs/datasets/04_doctor.ipynb #2988a268
 def check_weights(
-    folder:Path, # a weights folder, or a run with one in it
-)->list[Finding]:
+    folder: Path,  # a weights folder, or a run with one in it
+) -> list[Finding]:
     "Complete, undamaged and of one piece?"
-    folder = folder/'weights' if (folder/'weights').is_dir() else folder
-    there = [k for k in KINDS if (folder/k).is_dir()]
-    found = [bad(f"no {k} in {folder}: train it with echovdiff train {k}, or copy it from another run") for k in KINDS if k not in there]
+    folder = folder / 'weights' if (folder / 'weights').is_dir() else folder
+    there = [k for k in KINDS if (folder / k).is_dir()]
+    found = [
+        bad(f"no {k} in {folder}: train it with echovdiff train {k}, or copy it from another run")
+        for k in KINDS
+        if k not in there
+    ]
     for k in there:
-        try: found.append(good(f"{k}: {sum(p.numel() for p in KINDS[k].from_folder(folder/k).parameters()):,} weights"))
-        except Exception as error: found.append(bad(f"{k} cannot be loaded ({type(error).__name__}): its files are damaged or of another version; copy them again"))
+        try:
+            found.append(
+                good(
+                    f"{k}: {sum(p.numel() for p in KINDS[k].from_folder(folder/k).parameters()):,}"
+                    " weights"
+                )
+            )
+        except Exception as error:
+            found.append(
+                bad(
+                    f"{k} cannot be loaded ({type(error).__name__}): its files are damaged or of"
+                    " another version; copy them again"
+                )
+            )
     if all(f.level == 'good' for f in found):
-        try: found.append(good(f"all stages fit together: {load_weights(folder).name}"))
-        except ValueError as error: found.append(bad(str(error)))
+        try:
+            found.append(good(f"all stages fit together: {load_weights(folder).name}"))
+        except ValueError as error:
+            found.append(bad(str(error)))
     return found
 
 # %% ../../nbs/datasets/04_doctor.ipynb #4304acaf
 def diagnose(
-    path:str|Path,
-    every:bool=False, # decode all films of a data set
-    names:bool=False, # say the names of loose loops
-)->list[Finding]:
+    path: str | Path,
+    every: bool = False,  # decode all films of a data set
+    names: bool = False,  # say the names of loose loops
+) -> list[Finding]:
     "Look at a film, a data set, a store or a weights folder."
     path = Path(path)
-    if not path.exists(): return [bad(f"there is nothing at {path}; check the path")]
-    if path.is_file(): return examine_film(path)
-    if (path/'plan.json').exists() and ((path/'parts').exists() or (path/'ends').exists()): return examine_store(path)
-    if any((p/k/'config.json').exists() for p in (path, path/'weights') for k in KINDS): return check_weights(path)
+    if not path.exists():
+        return [bad(f"there is nothing at {path}; check the path")]
+    if path.is_file():
+        return examine_film(path)
+    if (path / 'plan.json').exists() and ((path / 'parts').exists() or (path / 'ends').exists()):
+        return examine_store(path)
+    if any((p / k / 'config.json').exists() for p in (path, path / 'weights') for k in KINDS):
+        return check_weights(path)
     return examine_set(path, every, names)

@@ -36,222 +36,350 @@ from ..training.trainer import fast_precision
 from .index import Recording, given_masks, read_recording
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969fa8
-SECONDS, MEMORY = 8., 3 * 2**29 # what decoding one film may take: 8 s, 1.5 GiB
+SECONDS, MEMORY = 8.0, 3 * 2**29  # what decoding one film may take: 8 s, 1.5 GiB
 
-def _limit(memory): # let this process grow by so many bytes at most
-    if not (size := Path('/proc/self/statm')).exists(): return
-    import resource                                                              # Windows has none
+def _limit(memory):  # let this process grow by so many bytes at most
+    if not (size := Path('/proc/self/statm')).exists():
+        return
+    import resource  # Windows has none
+
     data = int(size.read_text().split()[5]) * os.sysconf('SC_PAGE_SIZE')
     resource.setrlimit(resource.RLIMIT_DATA, (data + memory,) * 2)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f01
-def end_with_parent()->None:
+def end_with_parent() -> None:
     "Let this process end when the one that started it does, even by `kill -9` (on Linux)."
-    if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGKILL)       # PR_SET_PDEATHSIG
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f02
-def _answer(function, item): # the result, or what is wrong as an InputError
-    try: return function(item)
-    except InputError as error: return error
-    except MemoryError: return InputError("needs too much memory to decode: it is damaged, or far too large; export it again")
-    except Exception as error: return InputError(f"cannot be decoded ({type(error).__name__}): it is damaged or of another kind; export it again")
+def _answer(function, item):  # the result, or what is wrong as an InputError
+    try:
+        return function(item)
+    except InputError as error:
+        return error
+    except MemoryError:
+        return InputError(
+            "needs too much memory to decode: it is damaged, or far too large; export it again"
+        )
+    except Exception as error:
+        return InputError(
+            f"cannot be decoded ({type(error).__name__}): it is damaged or of another kind; export"
+            " it again"
+        )
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f03
-def _fork(function, items, memory): # a child that answers for item after item -> its id, where to listen
+def _fork(
+    function, items, memory
+):  # a child that answers for item after item -> its id, where to listen
     mine, its = Pipe(duplex=False)
     if child := os.fork():
         its.close()
         return child, mine
     try:
         end_with_parent()
-        cv2.setNumThreads(0)                                                     # a fork has no threads but its own
+        cv2.setNumThreads(0)  # a fork has no threads but its own
         _limit(memory)
-        for item in items: its.send(_answer(function, item))
-    finally: os._exit(0)
+        for item in items:
+            its.send(_answer(function, item))
+    finally:
+        os._exit(0)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f04
-def _listen(ear, seconds): # whether the child can go on, and its answer
-    if ear.poll(seconds): return True, ear.recv()
-    return False, InputError(f"takes longer than {seconds:g} s to decode: it is damaged, or far too long; cut it shorter")
+def _listen(ear, seconds):  # whether the child can go on, and its answer
+    if ear.poll(seconds):
+        return True, ear.recv()
+    return False, InputError(
+        f"takes longer than {seconds:g} s to decode: it is damaged, or far too long; cut it shorter"
+    )
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f05
-def _bury(child, ear): # end a child, whatever it is doing
-    ear.close(); os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
+def _bury(child, ear):  # end a child, whatever it is doing
+    ear.close()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #71969f06
 def isolated(
-    function:Callable, # of one item; its result can be pickled
-    items:list,
-    seconds:float=SECONDS, memory:int=MEMORY, # what an item may take; bytes
-)->Iterator: # for each item the result, or an InputError where it raises, hangs, takes too much memory or dies
+    function: Callable,  # of one item; its result can be pickled
+    items: list,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,  # what an item may take; bytes
+) -> (
+    Iterator
+    # for each item the result, or an InputError where it raises, hangs, takes too much memory or
+    # dies
+):
     "Call a function for each item, in a forked process."
-    if not hasattr(os, 'fork'): yield from (_answer(function, item) for item in items); return
+    if not hasattr(os, 'fork'):
+        yield from (_answer(function, item) for item in items)
+        return
     child = None
     try:
         for i in range(len(items)):
-            if child is None: child = _fork(function, items[i:], memory)
-            try: alive, answer = _listen(child[1], seconds)
-            except EOFError: alive, answer = False, InputError("kills its decoder: it is damaged; export it again")
-            if not alive: child = _bury(*child)
+            if child is None:
+                child = _fork(function, items[i:], memory)
+            try:
+                alive, answer = _listen(child[1], seconds)
+            except EOFError:
+                alive, answer = False, InputError(
+                    "kills its decoder: it is damaged; export it again"
+                )
+            if not alive:
+                child = _bury(*child)
             yield answer
     finally:
-        if child: _bury(*child)
+        if child:
+            _bury(*child)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #64dec0de
-DECODING = 60. # seconds that decoding one file may take
+DECODING = 60.0  # seconds that decoding one file may take
 
-def _packed(path): # a clip with its video as bytes: four times less to send
+def _packed(path):  # a clip with its video as bytes: four times less to send
     clip = decode(path)
     return replace(clip, video=clip.video.mul(255).round_().byte().numpy())
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #64dec001
 def decode_apart(
-    files:list[Path],
-)->Iterator[Clip|InputError]:
+    files: list[Path],
+) -> Iterator[Clip | InputError]:
     "As `decode_each`, in a process of its own."
     for clip in isolated(_packed, files, DECODING):
-        if isinstance(clip, Clip): clip = replace(clip, video=torch.from_numpy(clip.video).float().div_(255))
+        if isinstance(clip, Clip):
+            clip = replace(clip, video=torch.from_numpy(clip.video).float().div_(255))
         yield clip
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #e8a1f19c
 @dataclass(frozen=True)
 class Recipe:
     "How films become beats."
-    segmenter:str='pcdm' # who finds the ventricle: see `segmenter_of`
-    rate:float=30. # frames a second that the segmenter is shown, at most; masks between are interpolated
-    frames:int=32 # of a beat
-    uniform:str='phase' # 'phase', or 'time' as in the paper
-    rules:Rules=field(default_factory=Rules) # which beats to believe
-    longest:int=3000 # frames of a film, at most
+
+    segmenter: str = 'pcdm'  # who finds the ventricle: see `segmenter_of`
+    rate: float = (
+        30.0  # frames a second that the segmenter is shown, at most; masks between are interpolated
+    )
+    frames: int = 32  # of a beat
+    uniform: str = 'phase'  # 'phase', or 'time' as in the paper
+    rules: Rules = field(default_factory=Rules)  # which beats to believe
+    longest: int = 3000  # frames of a film, at most
 
     @classmethod
-    def paper(cls): return cls(uniform='time')
+    def paper(cls):
+        return cls(uniform='time')
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce88a1
-_Masks = Callable[[Recording, Clip], Tensor] # what `segmenter_of` gives: (t h w) probability in [0,1]
+_Masks = Callable[
+    [Recording, Clip], Tensor
+]  # what `segmenter_of` gives: (t h w) probability in [0,1]
 
 @lru_cache(2)
 def _pcdm(folder):
-    pcdm = open_pcdm(folder or shipped()/'pcdm').eval()
+    pcdm = open_pcdm(folder or shipped() / 'pcdm').eval()
     return PCDMSegmenter(pcdm.to(torch.bfloat16 if fast_precision() == 'bf16' else torch.float32))
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8801
-def _hinted(folder, recording, clip): # MedSAM2, with the best hint there is
+def _hinted(folder, recording, clip):  # MedSAM2, with the best hint there is
     given = given_masks(recording, clip)
     if not given:
         mask = _pcdm('')(clip.video)
         widest = mask.sum((1, 2)).argmax().item()
-        given = {widest: (mask[widest] > .5).float()}
-    return replace(_medsam2(folder), hints=tuple(Hint(frame, mask=mask) for frame, mask in given.items()))(clip.video)
+        given = {widest: (mask[widest] > 0.5).float()}
+    return replace(
+        _medsam2(folder), hints=tuple(Hint(frame, mask=mask) for frame, mask in given.items())
+    )(clip.video)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8802
 @lru_cache(2)
-def _medsam2(folder): return MedSAM2Segmenter.from_pretrained(folder)
+def _medsam2(folder):
+    return MedSAM2Segmenter.from_pretrained(folder)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8803
 def _labels(recording, clip):
     given = given_masks(recording, clip)
-    if len(given) < len(clip.video): raise InputError(f"expected a mask of each of {len(clip.video)} frames, but the data set has {len(given)}; choose another segmenter")
+    if len(given) < len(clip.video):
+        raise InputError(
+            f"expected a mask of each of {len(clip.video)} frames, but the data set has"
+            f" {len(given)}; choose another segmenter"
+        )
     return torch.stack([given[i] for i in range(len(clip.video))])
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8804
 def _from_folder(folder, recording, clip):
-    path = Path(folder)/f'{recording.name or clip.source}.npy'
-    if not path.exists(): raise InputError(f"has no mask {recording.name or clip.source}.npy in the folder of masks; add it, or choose another segmenter")
+    path = Path(folder) / f'{recording.name or clip.source}.npy'
+    if not path.exists():
+        raise InputError(
+            f"has no mask {recording.name or clip.source}.npy in the folder of masks; add it, or"
+            " choose another segmenter"
+        )
     mask = np.load(path, mmap_mode='r', allow_pickle=False)
-    if mask.ndim != 3 or len(mask) != len(clip.video): raise InputError(f"expected masks (t h w) of {len(clip.video)} frames, got {mask.shape}")
+    if mask.ndim != 3 or len(mask) != len(clip.video):
+        raise InputError(f"expected masks (t h w) of {len(clip.video)} frames, got {mask.shape}")
     place = None if mask.shape[1:] == clip.video.shape[2:] else clip.place
-    return torch.from_numpy(np.stack([crop_square(np.float32(m), place, clip.video.shape[-1]) for m in mask])).clamp(0, 1)
+    return torch.from_numpy(
+        np.stack([crop_square(np.float32(m), place, clip.video.shape[-1]) for m in mask])
+    ).clamp(0, 1)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8805
 def segmenter_of(
-    name:str, # 'pcdm', 'pcdm:FOLDER', 'medsam2:FOLDER', 'labels' or 'masks:FOLDER'
-)->_Masks:
+    name: str,  # 'pcdm', 'pcdm:FOLDER', 'medsam2:FOLDER', 'labels' or 'masks:FOLDER'
+) -> _Masks:
     "The segmenter of a recipe. InputError for a name that is none."
     kind, _, folder = name.partition(':')
-    if kind == 'pcdm': return lambda recording, clip: _pcdm(folder)(clip.video)
-    if name == 'labels': return _labels
+    if kind == 'pcdm':
+        return lambda recording, clip: _pcdm(folder)(clip.video)
+    if name == 'labels':
+        return _labels
     if kind in ('medsam2', 'masks') and folder:
-        return lambda recording, clip: dict(medsam2=_hinted, masks=_from_folder)[kind](folder, recording, clip)
-    raise InputError(f"expected a segmenter pcdm, pcdm:FOLDER, medsam2:FOLDER, labels or masks:FOLDER, got {name!r}")
+        return lambda recording, clip: dict(medsam2=_hinted, masks=_from_folder)[kind](
+            folder, recording, clip
+        )
+    raise InputError(
+        "expected a segmenter pcdm, pcdm:FOLDER, medsam2:FOLDER, labels or masks:FOLDER, got"
+        f" {name!r}"
+    )
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #50ce8806
 def at_rate(
-    masks:_Masks,
-    rate:float, # frames a second that it is shown, at most
-)->_Masks:
+    masks: _Masks,
+    rate: float,  # frames a second that it is shown, at most
+) -> _Masks:
     "Show a segmenter every n-th frame only, and interpolate between them."
-    def fewer(recording:Recording, clip:Clip)->Tensor:
-        n, video = max(1, round(clip.fps/rate)), clip.video
-        if n == 1 or len(video) < 2*n: return masks(recording, clip)
-        shown = list(range(0, len(video), n)) + ([len(video)-1] if (len(video)-1) % n else [])
-        few = masks(recording, replace(clip, video=video[shown], fps=clip.fps/n))
+
+    def fewer(recording: Recording, clip: Clip) -> Tensor:
+        n, video = max(1, round(clip.fps / rate)), clip.video
+        if n == 1 or len(video) < 2 * n:
+            return masks(recording, clip)
+        shown = list(range(0, len(video), n)) + ([len(video) - 1] if (len(video) - 1) % n else [])
+        few = masks(recording, replace(clip, video=video[shown], fps=clip.fps / n))
         at = torch.from_numpy(np.interp(range(len(video)), shown, range(len(shown))))
-        left = at.long().clamp(max=len(shown)-2)
-        return few[left].lerp_(few[left+1], (at-left).to(few)[:, None, None])
+        left = at.long().clamp(max=len(shown) - 2)
+        return few[left].lerp_(few[left + 1], (at - left).to(few)[:, None, None])
+
     return fewer
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #1d5b456a
 @dataclass
 class Beats:
     "What a film gave: its beats, and the lines of `films.csv`, `beats.csv` and `rejected.csv`."
-    film:dict
-    beats:list[Beat] = field(default_factory=list)
-    rows:list[dict] = field(default_factory=list)
-    rejected:list[dict] = field(default_factory=list)
+
+    film: dict
+    beats: list[Beat] = field(default_factory=list)
+    rows: list[dict] = field(default_factory=list)
+    rejected: list[dict] = field(default_factory=list)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #1d5b4501
-def _resampled(recording, clip, mask, area, recipe, cycle): # one accepted cycle -> Beat and its line
+def _resampled(
+    recording, clip, mask, area, recipe, cycle
+):  # one accepted cycle -> Beat and its line
     source = recording.name or clip.source
-    beat = cut(clip.video, mask, area, clip.fps, cycle, recipe.frames, recipe.uniform, source, recording.patient)
-    if recording.view == 'PSAX' or not np.isfinite(beat.ef): beat.ef = None          # area and length of a cross-section are no volume
-    return beat, beat_row(beat, (cycle.ed, cycle.es, cycle.ed2), clip.fps, recording.split, recording.view, recording.ef)
+    beat = cut(
+        clip.video,
+        mask,
+        area,
+        clip.fps,
+        cycle,
+        recipe.frames,
+        recipe.uniform,
+        source,
+        recording.patient,
+    )
+    if recording.view == 'PSAX' or not np.isfinite(beat.ef):
+        beat.ef = None  # area and length of a cross-section are no volume
+    return beat, beat_row(
+        beat,
+        (cycle.ed, cycle.es, cycle.ed2),
+        clip.fps,
+        recording.split,
+        recording.view,
+        recording.ef,
+    )
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #1d5b4502
 def extract_beats(
-    recording:Recording,
-    clip:Clip,
-    mask:Tensor, # (t h w) LV probability of each frame
-    recipe:Recipe=Recipe(),
-    cycles:list[Cycle]|None=None, # its beats and what to think of them, where that is known; None: to be found
-)->Beats:
+    recording: Recording,
+    clip: Clip,
+    mask: Tensor,  # (t h w) LV probability of each frame
+    recipe: Recipe = Recipe(),
+    cycles: (
+        list[Cycle] | None
+    ) = None,  # its beats and what to think of them, where that is known; None: to be found
+) -> Beats:
     "Cut a film into its beats, and keep the reason of each that is not believed."
     area = mask.sum((1, 2))
-    if cycles is None: cycles = [half_cycle(recording.ed, recording.es, clip.fps)] if recording.half else find_cycles(area, clip.fps, recipe.rules)
+    if cycles is None:
+        cycles = (
+            [half_cycle(recording.ed, recording.es, clip.fps)]
+            if recording.half
+            else find_cycles(area, clip.fps, recipe.rules)
+        )
     good = [_resampled(recording, clip, mask, area, recipe, c) for c in cycles if c.reason is None]
     source = recording.name or clip.source
-    rejected = [dict(source=source, ed=c.ed, es=c.es, ed2=c.ed2, reason=c.reason) for c in cycles if c.reason]
-    film = dict(_film(recording, source, '' if cycles else 'shows no beat: the area of its ventricle has no valley'), frames=len(clip.video), fps=clip.fps,
-                beats=len(good), rejected=len(rejected))
+    rejected = [
+        dict(source=source, ed=c.ed, es=c.es, ed2=c.ed2, reason=c.reason)
+        for c in cycles
+        if c.reason
+    ]
+    film = dict(
+        _film(
+            recording,
+            source,
+            '' if cycles else 'shows no beat: the area of its ventricle has no valley',
+        ),
+        frames=len(clip.video),
+        fps=clip.fps,
+        beats=len(good),
+        rejected=len(rejected),
+    )
     return Beats(film, [b for b, _ in good], [r for _, r in good], rejected)
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #1d5b4503
-def _film(recording, source, problem): # a line of films.csv, as far as it is known before decoding
-    return dict(source=source, patient=recording.patient, split=recording.split, view=recording.view, frames=None, fps=None, beats=0, rejected=0, problem=problem)
+def _film(recording, source, problem):  # a line of films.csv, as far as it is known before decoding
+    return dict(
+        source=source,
+        patient=recording.patient,
+        split=recording.split,
+        view=recording.view,
+        frames=None,
+        fps=None,
+        beats=0,
+        rejected=0,
+        problem=problem,
+    )
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #f50a3aa2
-def _decoded(recording, longest): # the clip with its video as bytes: four times less to send
+def _decoded(recording, longest):  # the clip with its video as bytes: four times less to send
     clip = read_recording(recording)
-    if len(clip.video) > longest: raise InputError(f"has {len(clip.video)} frames, expected at most {longest}; cut it shorter")
-    if len(clip.video) < 5: raise InputError(f"has {len(clip.video)} frames, expected a loop; stills have no beat")
+    if len(clip.video) > longest:
+        raise InputError(
+            f"has {len(clip.video)} frames, expected at most {longest}; cut it shorter"
+        )
+    if len(clip.video) < 5:
+        raise InputError(f"has {len(clip.video)} frames, expected a loop; stills have no beat")
     return replace(clip, video=clip.video.mul(255).round_().byte().numpy())
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #f50a3a01
-def _name(path): # what a film that cannot be read is called: by its content, if that can be had
-    try: return content_hash(path)
-    except OSError: return 'unreadable'
+def _name(path):  # what a film that cannot be read is called: by its content, if that can be had
+    try:
+        return content_hash(path)
+    except OSError:
+        return 'unreadable'
 
 # %% ../../nbs/datasets/02_extract_beats.ipynb #f50a3a02
 def read_films(
-    recordings:list[Recording],
-    recipe:Recipe=Recipe(),
-)->Iterator[Beats]: # of each film
+    recordings: list[Recording],
+    recipe: Recipe = Recipe(),
+) -> Iterator[Beats]:  # of each film
     "Decode films, safely, and cut them into their beats. Never raises for what is in a file."
     masks, kind = segmenter_of(recipe.segmenter), recipe.segmenter.partition(':')[0]
-    if kind in ('pcdm', 'medsam2'): masks = at_rate(masks, recipe.rate)
-    for recording, clip in zip(recordings, isolated(partial(_decoded, longest=recipe.longest), recordings)):
+    if kind in ('pcdm', 'medsam2'):
+        masks = at_rate(masks, recipe.rate)
+    for recording, clip in zip(
+        recordings, isolated(partial(_decoded, longest=recipe.longest), recordings)
+    ):
         try:
-            if isinstance(clip, InputError): raise clip
+            if isinstance(clip, InputError):
+                raise clip
             clip = replace(clip, video=torch.from_numpy(clip.video).float().div_(255))
             yield extract_beats(recording, clip, masks(recording, clip).float().cpu(), recipe)
-        except InputError as error: yield Beats(_film(recording, recording.name or _name(recording.path), str(error)))
+        except InputError as error:
+            yield Beats(_film(recording, recording.name or _name(recording.path), str(error)))

@@ -26,7 +26,13 @@ from torch import Tensor
 
 from ..core.files import InputError
 from echovdiff.data.sector import (
-    Clip, DEFAULT_FPS, LOOK, check_size, crop_square, find_sector, square_around,
+    Clip,
+    DEFAULT_FPS,
+    LOOK,
+    check_size,
+    crop_square,
+    find_sector,
+    square_around,
 )
 from ..data.video import content_hash, decode, loose_files, open_dicom, opener
 from .mock import chord_outline, polygon_mask, read_columns
@@ -35,283 +41,532 @@ from .mock import chord_outline, polygon_mask, read_columns
 @dataclass(frozen=True, slots=True)
 class Recording:
     "A film on disk and what its set says about it."
-    path:Path # the film
-    name:str|None # its anonymous name in its set; None for a loose loop, which is named by the hash of its content
-    patient:str # who it is of, so that splits never share a patient
-    split:str # 'train', 'val' or 'test'
-    view:str='' # 'A4C', 'A2C', 'PSAX'; '' if unknown
-    ef:float|None=None # ejection fraction as the set gives it, in (0,1]
-    fps:float|None=None # frames per second as the set says; None: as the film says
-    tracings:tuple[tuple[int,np.ndarray],...]=field(default=(), compare=False, repr=False) # (frame, polygon (n 2) px): largest first
-    labels:Path|None=None # CAMUS: the label maps of all frames
-    ed:int|None=None # end-diastolic frame, from 0, where the set says
-    es:int|None=None # end-systolic frame
-    half:bool=False # it holds only ED to ES, or ES to ED
+
+    path: Path  # the film
+    name: (
+        str
+        | None
+        # its anonymous name in its set; None for a loose loop, which is named by the hash of its
+        # content
+    )
+    patient: str  # who it is of, so that splits never share a patient
+    split: str  # 'train', 'val' or 'test'
+    view: str = ''  # 'A4C', 'A2C', 'PSAX'; '' if unknown
+    ef: float | None = None  # ejection fraction as the set gives it, in (0,1]
+    fps: float | None = None  # frames per second as the set says; None: as the film says
+    tracings: tuple[tuple[int, np.ndarray], ...] = field(
+        default=(), compare=False, repr=False
+    )  # (frame, polygon (n 2) px): largest first
+    labels: Path | None = None  # CAMUS: the label maps of all frames
+    ed: int | None = None  # end-diastolic frame, from 0, where the set says
+    es: int | None = None  # end-systolic frame
+    half: bool = False  # it holds only ED to ES, or ES to ED
 
 # %% ../../nbs/datasets/01_index.ipynb #09bd6e85
 @dataclass
 class Listing:
     "What a folder holds."
-    format:str # 'echonet', 'pediatric', 'camus' or 'loops'
-    recordings:list[Recording]
-    faults:list[str] # sentences, each with what to do
 
-    def _repr_markdown_(self)->str:
+    format: str  # 'echonet', 'pediatric', 'camus' or 'loops'
+    recordings: list[Recording]
+    faults: list[str]  # sentences, each with what to do
+
+    def _repr_markdown_(self) -> str:
         "A line for each view and split, then the faults. No path and no patient."
         groups = defaultdict(list)
-        for r in self.recordings: groups[r.view or '?', r.split].append(r)
-        rows = [(*key, len(rs), len({r.patient for r in rs}), sum(r.ef is not None for r in rs), sum(bool(r.tracings or r.labels) for r in rs))
-                for key, rs in sorted(groups.items())]
-        head = ('view', 'split', 'recordings', 'patients', 'with EF', 'with masks'), ('---',)*6
-        return '\n'.join([f'**{self.format}**', '', *('|'.join(map(str, row)) for row in (*head, *rows)), '', *(f'- {f}' for f in self.faults)])
+        for r in self.recordings:
+            groups[r.view or '?', r.split].append(r)
+        rows = [
+            (
+                *key,
+                len(rs),
+                len({r.patient for r in rs}),
+                sum(r.ef is not None for r in rs),
+                sum(bool(r.tracings or r.labels) for r in rs),
+            )
+            for key, rs in sorted(groups.items())
+        ]
+        head = ('view', 'split', 'recordings', 'patients', 'with EF', 'with masks'), ('---',) * 6
+        return '\n'.join([
+            f'**{self.format}**',
+            '',
+            *('|'.join(map(str, row)) for row in (*head, *rows)),
+            '',
+            *(f'- {f}' for f in self.faults),
+        ])
 
 # %% ../../nbs/datasets/01_index.ipynb #8980a7c2
-FOLDS = ('train',)*8 + ('val', 'test') # the split of each of ten folds
-_GUARD = ('train', 'val', 'test') # from open to guarded
+FOLDS = ('train',) * 8 + ('val', 'test')  # the split of each of ten folds
+_GUARD = ('train', 'val', 'test')  # from open to guarded
 
 def split_of(
-    patient:str, # an anonymous name
-)->str: # 'train', 'val' or 'test'
+    patient: str,  # an anonymous name
+) -> str:  # 'train', 'val' or 'test'
     "A split that follows from the patient's name alone: 80, 10 and 10 % in the long run."
     return FOLDS[int(hashlib.sha256(patient.encode()).hexdigest(), 16) % 10]
 
 # %% ../../nbs/datasets/01_index.ipynb #5bba6468
-def _keep_whole(recordings): # the same, each patient in the most guarded of its splits; names of those that moved
+def _keep_whole(
+    recordings,
+):  # the same, each patient in the most guarded of its splits; names of those that moved
     guard = defaultdict(int)
-    for r in recordings: guard[r.patient] = max(guard[r.patient], _GUARD.index(r.split))
+    for r in recordings:
+        guard[r.patient] = max(guard[r.patient], _GUARD.index(r.split))
     whole = [replace(r, split=_GUARD[guard[r.patient]]) for r in recordings]
     return whole, [r.name for r, w in zip(recordings, whole) if r != w]
 
 # %% ../../nbs/datasets/01_index.ipynb #91084022
-def _number(cell): # text -> float; None if it is no finite number
-    try: value = float(cell)
-    except ValueError: return None
+def _number(cell):  # text -> float; None if it is no finite number
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
     return value if math.isfinite(value) else None
 
 # %% ../../nbs/datasets/01_index.ipynb #b3bd535f
-def _ef(cell): # text in per cent -> fraction in (0,1]; None if it is none
+def _ef(cell):  # text in per cent -> fraction in (0,1]; None if it is none
     value = _number(cell)
-    return value/100 if value is not None and 0 < value <= 100 else None
+    return value / 100 if value is not None and 0 < value <= 100 else None
 
 # %% ../../nbs/datasets/01_index.ipynb #ef530381
-def _note(faults, what, names, todo): # add one sentence for all of `names`, if any
+def _note(faults, what, names, todo):  # add one sentence for all of `names`, if any
     shown = ', '.join(names[:3]) + (f' and {len(names)-3} more' if len(names) > 3 else '')
-    if names: faults.append(f"{what}: {len(names)} ({shown}); {todo}")
+    if names:
+        faults.append(f"{what}: {len(names)} ({shown}); {todo}")
 
 # %% ../../nbs/datasets/01_index.ipynb #552ea4cd
-def _listed(folder, names, faults): # a folder with FileList.csv and Videos -> (stem, path, cells of the named columns) of each film that is there
-    here = {path.stem: path for path in sorted((folder/'Videos').glob('[!.]*'))}
-    rows = {Path(name).stem: cells for name, *cells in read_columns(folder/'FileList.csv', 'FileName', *names)}
-    _note(faults, 'films that are listed but not in Videos', [s for s in rows if s not in here], 'copy them there, or go on without them')
-    strangers = len(here.keys()-rows.keys())                               # not named: they may be anybody's
-    if strangers: faults.append(f"films in Videos that are not listed: {strangers}; they are left out, unless you add them to FileList.csv")
+def _listed(
+    folder,
+    names,
+    faults,
+    # a folder with FileList.csv and Videos -> (stem, path, cells of the named columns) of each film
+    # that is there
+):
+    here = {path.stem: path for path in sorted((folder / 'Videos').glob('[!.]*'))}
+    rows = {
+        Path(name).stem: cells
+        for name, *cells in read_columns(folder / 'FileList.csv', 'FileName', *names)
+    }
+    _note(
+        faults,
+        'films that are listed but not in Videos',
+        [s for s in rows if s not in here],
+        'copy them there, or go on without them',
+    )
+    strangers = len(here.keys() - rows.keys())  # not named: they may be anybody's
+    if strangers:
+        faults.append(
+            f"films in Videos that are not listed: {strangers}; they are left out, unless you add"
+            " them to FileList.csv"
+        )
     return [(stem, here[stem], cells) for stem, cells in rows.items() if stem in here]
 
 # %% ../../nbs/datasets/01_index.ipynb #28e1031a
-def _tracings(path, names, polygon, faults): # -> stem -> {frame as written: polygon (n 2) float32}; None for what is not numbers
+def _tracings(
+    path, names, polygon, faults
+):  # -> stem -> {frame as written: polygon (n 2) float32}; None for what is not numbers
     traced = defaultdict(dict)
-    if not path.exists(): faults.append(f"{path.name} is not there, so no film has a tracing; copy it beside FileList.csv")
+    if not path.exists():
+        faults.append(
+            f"{path.name} is not there, so no film has a tracing; copy it beside FileList.csv"
+        )
     else:
-        for (film, frame), rows in groupby(read_columns(path, 'FileName', 'Frame', *names), itemgetter(0, 1)):
+        for (film, frame), rows in groupby(
+            read_columns(path, 'FileName', 'Frame', *names), itemgetter(0, 1)
+        ):
             cells = [row[2:] for row in rows]
-            try: traced[Path(film).stem][frame] = polygon(np.array(cells, np.float32))
-            except ValueError: traced[Path(film).stem][frame] = None
+            try:
+                traced[Path(film).stem][frame] = polygon(np.array(cells, np.float32))
+            except ValueError:
+                traced[Path(film).stem][frame] = None
     return traced
 
 # %% ../../nbs/datasets/01_index.ipynb #27cc2e40
-def _drawable(polygon): # (n 2), or None
+def _drawable(polygon):  # (n 2), or None
     return polygon is not None and len(polygon) > 2 and bool(np.isfinite(polygon).all())
 
 # %% ../../nbs/datasets/01_index.ipynb #d8ad2225
-def _ed_first(traced, count): # polygons by frame as written, frames of the film -> fields `tracings`, `ed`, `es`: the largest is ED
-    known = [(int(min(n, count-1)), p) for frame, p in traced.items() if (n := _number(frame)) is not None and n <= count and _drawable(p)]
+def _ed_first(
+    traced,
+    count,
+    # polygons by frame as written, frames of the film -> fields `tracings`, `ed`, `es`: the largest
+    # is ED
+):
+    known = [
+        (int(min(n, count - 1)), p)
+        for frame, p in traced.items()
+        if (n := _number(frame)) is not None and n <= count and _drawable(p)
+    ]
     known = sorted(known, key=lambda item: -cv2.contourArea(item[1]))
     words = ' '.join(traced).lower()
-    is_ed, is_es = len(known) > 1 or 'no systolic' in words, len(known) > 1 or 'no diastolic' in words
-    return dict(tracings=tuple(known), ed=known[0][0] if known and is_ed else None, es=known[-1][0] if known and is_es else None)
+    is_ed, is_es = (
+        len(known) > 1 or 'no systolic' in words,
+        len(known) > 1 or 'no diastolic' in words,
+    )
+    return dict(
+        tracings=tuple(known),
+        ed=known[0][0] if known and is_ed else None,
+        es=known[-1][0] if known and is_es else None,
+    )
 
 # %% ../../nbs/datasets/01_index.ipynb #cb7e3c24
-def _check_tracings(traced, counts, faults): # counts: how many frames each film has, by stem
-    drawn = [(s, n-count, _drawable(p)) for s, count in counts.items() for frame, p in traced[s].items() if (n := _number(frame)) is not None]
-    _note(faults, 'tracings that are no polygon', [s for s, _, good in drawn if not good], 'they are left out; look for blank cells')
-    _note(faults, 'tracings one frame past the end', [s for s, by, good in drawn if good and by == 0], 'they are taken for the last frame')
-    _note(faults, 'tracings far past the end', [s for s, by, good in drawn if good and by > 0], 'they are left out; compare them with the films')
+def _check_tracings(traced, counts, faults):  # counts: how many frames each film has, by stem
+    drawn = [
+        (s, n - count, _drawable(p))
+        for s, count in counts.items()
+        for frame, p in traced[s].items()
+        if (n := _number(frame)) is not None
+    ]
+    _note(
+        faults,
+        'tracings that are no polygon',
+        [s for s, _, good in drawn if not good],
+        'they are left out; look for blank cells',
+    )
+    _note(
+        faults,
+        'tracings one frame past the end',
+        [s for s, by, good in drawn if good and by == 0],
+        'they are taken for the last frame',
+    )
+    _note(
+        faults,
+        'tracings far past the end',
+        [s for s, by, good in drawn if good and by > 0],
+        'they are left out; compare them with the films',
+    )
 
 # %% ../../nbs/datasets/01_index.ipynb #53ba515b
-def _echonet(source): # -> recordings, faults
+def _echonet(source):  # -> recordings, faults
     faults, recordings, counts, other = [], [], {}, []
-    traced = _tracings(source/'VolumeTracings.csv', ('X1', 'Y1', 'X2', 'Y2'), chord_outline, faults)
-    for stem, path, (ef, fps, count, split) in _listed(source, ('EF', 'FPS', 'NumberOfFrames', 'Split'), faults):
-        if split.strip().lower() not in FOLDS: other.append(stem); continue
+    traced = _tracings(
+        source / 'VolumeTracings.csv', ('X1', 'Y1', 'X2', 'Y2'), chord_outline, faults
+    )
+    for stem, path, (ef, fps, count, split) in _listed(
+        source, ('EF', 'FPS', 'NumberOfFrames', 'Split'), faults
+    ):
+        if split.strip().lower() not in FOLDS:
+            other.append(stem)
+            continue
         counts[stem] = _number(count) or math.inf
         tracings = _ed_first(traced[stem], counts[stem])
-        recordings.append(Recording(path, stem, stem, split.strip().lower(), 'A4C', _ef(ef), _number(fps) or None, **tracings))
-    _note(faults, 'films whose split is not TRAIN, VAL or TEST', other, 'they are left out; correct FileList.csv')
+        recordings.append(
+            Recording(
+                path,
+                stem,
+                stem,
+                split.strip().lower(),
+                'A4C',
+                _ef(ef),
+                _number(fps) or None,
+                **tracings
+            )
+        )
+    _note(
+        faults,
+        'films whose split is not TRAIN, VAL or TEST',
+        other,
+        'they are left out; correct FileList.csv',
+    )
     _check_tracings(traced, counts, faults)
     return recordings, faults
 
 # %% ../../nbs/datasets/01_index.ipynb #27bff798
-def _view(folder): # A4C or PSAX -> recordings, faults
-    recordings, other, counts, faults, view = [], [], {}, [], folder.name if folder.name in ('A4C', 'PSAX') else ''
-    traced = _tracings(folder/'VolumeTracings.csv', ('X', 'Y'), lambda points: points, faults)
+def _view(folder):  # A4C or PSAX -> recordings, faults
+    recordings, other, counts, faults, view = (
+        [],
+        [],
+        {},
+        [],
+        folder.name if folder.name in ('A4C', 'PSAX') else '',
+    )
+    traced = _tracings(folder / 'VolumeTracings.csv', ('X', 'Y'), lambda points: points, faults)
     for stem, path, (ef, fold) in _listed(folder, ('EF', 'Split'), faults):
-        if _number(fold) not in range(10): other.append(stem); continue
-        counts[stem] = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) or math.inf
+        if _number(fold) not in range(10):
+            other.append(stem)
+            continue
+        counts[stem] = (
+            cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) or math.inf
+        )
         exam, tracings = stem.rpartition('-')[0] or stem, _ed_first(traced[stem], counts[stem])
-        recordings.append(Recording(path, stem, exam, FOLDS[int(_number(fold))], view, _ef(ef), **tracings))
-    _note(faults, 'films whose fold is not 0 to 9', other, 'they are left out; correct FileList.csv')
+        recordings.append(
+            Recording(path, stem, exam, FOLDS[int(_number(fold))], view, _ef(ef), **tracings)
+        )
+    _note(
+        faults, 'films whose fold is not 0 to 9', other, 'they are left out; correct FileList.csv'
+    )
     _check_tracings(traced, counts, faults)
     return recordings, [f'{view}: {fault}'.removeprefix(': ') for fault in faults]
 
 # %% ../../nbs/datasets/01_index.ipynb #c308da5c
-def _pediatric(source): # the set, or one of its views -> recordings, faults
-    views = map(_view, [source/view for view in ('A4C', 'PSAX') if (source/view).is_dir()] or [source])
+def _pediatric(source):  # the set, or one of its views -> recordings, faults
+    views = map(
+        _view, [source / view for view in ('A4C', 'PSAX') if (source / view).is_dir()] or [source]
+    )
     return tuple(sum(parts, []) for parts in zip(*views))
 
 # %% ../../nbs/datasets/01_index.ipynb #614e4022
 _CAMUS = 'patient*_half_sequence.nii.gz'
 
-def _info(path): # a .cfg -> {key: value}, both text
+def _info(path):  # a .cfg -> {key: value}, both text
     lines = path.read_text(errors='replace').splitlines() if path.exists() else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)}
 
 # %% ../../nbs/datasets/01_index.ipynb #85028746
-def _official_splits(source): # -> {patient: split}
+def _official_splits(source):  # -> {patient: split}
     words = zip(_GUARD, ('training', 'validation', 'testing'))
-    files = [(split, path) for split, word in words for top in (source, source.parent) for path in top.glob(f'database_split/subgroup_{word}.txt')]
+    files = [
+        (split, path)
+        for split, word in words
+        for top in (source, source.parent)
+        for path in top.glob(f'database_split/subgroup_{word}.txt')
+    ]
     return {patient: split for split, path in files for patient in path.read_text().split()}
 
 # %% ../../nbs/datasets/01_index.ipynb #797097b3
-def _camus(source): # -> recordings, faults
+def _camus(source):  # -> recordings, faults
     recordings, faults, official = [], [], _official_splits(source)
     for path in sorted(source.rglob(_CAMUS)):
         name = path.name.removesuffix('_half_sequence.nii.gz')
         patient, _, chambers = name.rpartition('_')
-        info, labels = _info(path.with_name(f'Info_{chambers}.cfg')), path.with_name(f'{name}_half_sequence_gt.nii.gz')
-        ed, es = (int(n)-1 if (n := _number(info.get(key, ''))) else None for key in ('ED', 'ES'))
-        recordings.append(Recording(path, name, patient, official.get(patient) or split_of(patient), {'2CH':'A2C', '4CH':'A4C'}.get(chambers, ''),
-                                    _ef(info.get('EF', '')), _number(info.get('FrameRate', '')) or None, labels=labels if labels.exists() else None,
-                                    ed=ed, es=es, half=True))
-    _note(faults, 'films without ED or ES', [r.name for r in recordings if None in (r.ed, r.es)], 'see whether their Info_*.cfg is there and whole')
-    _note(faults, 'films without labels', [r.name for r in recordings if not r.labels], 'copy their *_gt.nii.gz beside them, or go on without')
+        info, labels = _info(path.with_name(f'Info_{chambers}.cfg')), path.with_name(
+            f'{name}_half_sequence_gt.nii.gz'
+        )
+        ed, es = (int(n) - 1 if (n := _number(info.get(key, ''))) else None for key in ('ED', 'ES'))
+        recordings.append(
+            Recording(
+                path,
+                name,
+                patient,
+                official.get(patient) or split_of(patient),
+                {'2CH': 'A2C', '4CH': 'A4C'}.get(chambers, ''),
+                _ef(info.get('EF', '')),
+                _number(info.get('FrameRate', '')) or None,
+                labels=labels if labels.exists() else None,
+                ed=ed,
+                es=es,
+                half=True,
+            )
+        )
+    _note(
+        faults,
+        'films without ED or ES',
+        [r.name for r in recordings if None in (r.ed, r.es)],
+        'see whether their Info_*.cfg is there and whole',
+    )
+    _note(
+        faults,
+        'films without labels',
+        [r.name for r in recordings if not r.labels],
+        'copy their *_gt.nii.gz beside them, or go on without',
+    )
     return recordings, faults
 
 # %% ../../nbs/datasets/01_index.ipynb #0b03d6f6
-def _opener(path): # as `opener`, but None for a file of another kind
-    try: return opener(path)
-    except (InputError, OSError): return None
+def _opener(path):  # as `opener`, but None for a file of another kind
+    try:
+        return opener(path)
+    except (InputError, OSError):
+        return None
 
 # %% ../../nbs/datasets/01_index.ipynb #abf92111
-def _patient_id(path): # of a DICOM file; '' if there is none. Never to be stored
-    with suppress(Exception), warnings.catch_warnings(action='ignore'): # whatever a broken header raises, it has no patient
-        return str(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=['PatientID']).get('PatientID') or '').strip()
+def _patient_id(path):  # of a DICOM file; '' if there is none. Never to be stored
+    with suppress(Exception), warnings.catch_warnings(
+        action='ignore'
+    ):  # whatever a broken header raises, it has no patient
+        return str(
+            pydicom.dcmread(path, stop_before_pixels=True, specific_tags=['PatientID']).get(
+                'PatientID'
+            )
+            or ''
+        ).strip()
     return ''
 
 # %% ../../nbs/datasets/01_index.ipynb #dab90e87
-def _owners(source, ids): # ids: path -> PatientID or '' -> path -> what tells its patient from the others
+def _owners(
+    source, ids
+):  # ids: path -> PatientID or '' -> path -> what tells its patient from the others
     branch = {p: p.relative_to(source).parts[0] for p in ids}
     known = defaultdict(set)
-    for p, i in ids.items(): known[branch[p]] |= {i}-{''}
+    for p, i in ids.items():
+        known[branch[p]] |= {i} - {''}
+
     def owner(p):
-        if ids[p]: return 'id', ids[p]
+        if ids[p]:
+            return 'id', ids[p]
         return ('id', *known[branch[p]]) if len(known[branch[p]]) == 1 else ('folder', branch[p])
+
     unsure = sum(not i and len(known[branch[p]]) > 1 for p, i in ids.items())
     return {p: owner(p) for p in ids}, unsure
 
 # %% ../../nbs/datasets/01_index.ipynb #40f24e72
-def _loops(source): # -> recordings, faults
+def _loops(source):  # -> recordings, faults
     kinds = {p: _opener(p) for p in loose_files(source)}
-    owners, unsure = _owners(source, {p: _patient_id(p) if kind is open_dicom else '' for p, kind in kinds.items() if kind})
+    owners, unsure = _owners(
+        source,
+        {p: _patient_id(p) if kind is open_dicom else '' for p, kind in kinds.items() if kind},
+    )
     count = {owner: n for n, owner in enumerate(dict.fromkeys(owners.values()), 1)}
     patient = {p: f'patient-{count[owner]:04d}' for p, owner in owners.items()}
-    faults, other = [], len(kinds)-len(owners)
-    if other: faults.append(f"neither film nor picture: {other} of {len(kinds)} files; `echovdiff doctor` lists them")
-    if any(p.name == 'FileList.csv' for p in kinds): faults.append("a FileList.csv lies further down; name its folder to have EF, splits, masks")
-    if unsure: faults.append(f"beside DICOM of several patients, so of any of them: {unsure} of {len(kinds)} files; give each patient a folder")
+    faults, other = [], len(kinds) - len(owners)
+    if other:
+        faults.append(
+            f"neither film nor picture: {other} of {len(kinds)} files; `echovdiff doctor` lists"
+            " them"
+        )
+    if any(p.name == 'FileList.csv' for p in kinds):
+        faults.append("a FileList.csv lies further down; name its folder to have EF, splits, masks")
+    if unsure:
+        faults.append(
+            f"beside DICOM of several patients, so of any of them: {unsure} of {len(kinds)} files;"
+            " give each patient a folder"
+        )
     return [Recording(p, None, patient[p], split_of(patient[p])) for p in owners], faults
 
 # %% ../../nbs/datasets/01_index.ipynb #c4af1ff9
-def _is_pediatric(source): # a single view betrays itself by the column for the age
-    tables = [path for view in ('A4C', 'PSAX', '.') if (path := source/view/'FileList.csv').exists()]
-    return bool(tables) and (tables[0].parent != source or 'Age' in tables[0].read_text(errors='replace').partition('\n')[0])
+def _is_pediatric(source):  # a single view betrays itself by the column for the age
+    tables = [
+        path for view in ('A4C', 'PSAX', '.') if (path := source / view / 'FileList.csv').exists()
+    ]
+    return bool(tables) and (
+        tables[0].parent != source
+        or 'Age' in tables[0].read_text(errors='replace').partition('\n')[0]
+    )
 
 # %% ../../nbs/datasets/01_index.ipynb #59871def
-FORMATS = dict( # of each layout: what is looked for, whether a folder has it, how it is listed
+FORMATS = dict(  # of each layout: what is looked for, whether a folder has it, how it is listed
     pediatric=("A4C or PSAX with a FileList.csv", _is_pediatric, _pediatric),
-    echonet=("FileList.csv and Videos", lambda source: (source/'FileList.csv').exists(), _echonet),
+    echonet=(
+        "FileList.csv and Videos",
+        lambda source: (source / 'FileList.csv').exists(),
+        _echonet,
+    ),
     camus=(_CAMUS, lambda source: any(source.rglob(_CAMUS)), _camus),
-    loops=("DICOM, AVI, MP4, MOV, MKV, WebM or GIF at any depth", lambda source: any(map(_opener, loose_files(source))), _loops))
+    loops=(
+        "DICOM, AVI, MP4, MOV, MKV, WebM or GIF at any depth",
+        lambda source: any(map(_opener, loose_files(source))),
+        _loops,
+    ),
+)
 
 # %% ../../nbs/datasets/01_index.ipynb #6a097a99
 def find_format(
-    source:str|Path, # a folder
-    among:tuple=tuple(FORMATS), # the formats to think of
-)->str: # the first of them that it has
+    source: str | Path,  # a folder
+    among: tuple = tuple(FORMATS),  # the formats to think of
+) -> str:  # the first of them that it has
     "The layout of a folder. InputError that says what was looked for."
     source = Path(source)
-    if not source.is_dir(): raise InputError(f"expected a folder of films, got {'a file' if source.exists() else 'no such path'}; name the folder")
+    if not source.is_dir():
+        raise InputError(
+            f"expected a folder of films, got {'a file' if source.exists() else 'no such path'};"
+            " name the folder"
+        )
     for name in among:
-        if FORMATS[name][1](source): return name
-    raise InputError(f"expected {'; or '.join(f'{FORMATS[name][0]} ({name})' for name in among)}; the folder holds nothing of the kind; give another")
+        if FORMATS[name][1](source):
+            return name
+    raise InputError(
+        f"expected {'; or '.join(f'{FORMATS[name][0]} ({name})' for name in among)}; the folder"
+        " holds nothing of the kind; give another"
+    )
 
 # %% ../../nbs/datasets/01_index.ipynb #cda8d14b
 def list_recordings(
-    source:str|Path, # a folder
-    format:str='auto', # a key of `FORMATS`; 'auto': whatever it is
-)->Listing:
-    "What a folder holds, and what is wrong with it. InputError if it is not in that format, or holds nothing to go on with."
-    if format not in (*FORMATS, 'auto'): raise InputError(f"expected a format of auto, {', '.join(FORMATS)}, got {format!r}; choose one of these")
+    source: str | Path,  # a folder
+    format: str = 'auto',  # a key of `FORMATS`; 'auto': whatever it is
+) -> Listing:
+    """What a folder holds, and what is wrong with it. InputError if it is not in that format, or
+    holds nothing to go on with."""
+    if format not in (*FORMATS, 'auto'):
+        raise InputError(
+            f"expected a format of auto, {', '.join(FORMATS)}, got {format!r}; choose one of these"
+        )
     found = find_format(source, tuple(FORMATS) if format == 'auto' else (format,))
     recordings, faults = FORMATS[found][2](Path(source))
     recordings, moved = _keep_whole(recordings)
-    _note(faults, 'films whose patient is in another split, too', moved, 'they went to the more guarded of the two')
-    _note(faults, 'films without an EF between 0 and 100 %', [r.name for r in recordings if r.name and r.ef is None], 'they go on without')
-    if not recordings: raise InputError(f"expected films to go on with, but not one is left; {'; '.join(faults)}")
+    _note(
+        faults,
+        'films whose patient is in another split, too',
+        moved,
+        'they went to the more guarded of the two',
+    )
+    _note(
+        faults,
+        'films without an EF between 0 and 100 %',
+        [r.name for r in recordings if r.name and r.ef is None],
+        'they go on without',
+    )
+    if not recordings:
+        raise InputError(f"expected films to go on with, but not one is left; {'; '.join(faults)}")
     return Listing(found, recordings, faults)
 
 # %% ../../nbs/datasets/01_index.ipynb #da7e2b26
-def _volume(path): # a NIfTI file (x y t) -> (t h w) uint8
+def _volume(path):  # a NIfTI file (x y t) -> (t h w) uint8
     frames = np.asarray(nibabel.load(path).dataobj).T
     return np.clip(frames, 0, 255).astype(np.uint8).reshape(-1, *frames.shape[-2:])
 
 # %% ../../nbs/datasets/01_index.ipynb #3d9513f2
-def _fan_square(bright, margin=16): # (h w) uint8 -> the square around its fan as in `Clip.place`; around all of it if there is no fan
+def _fan_square(
+    bright,
+    margin=16,
+    # (h w) uint8 -> the square around its fan as in `Clip.place`; around all of it if there is no
+    # fan
+):
     h, w = bright.shape
-    try: x, y, side = square_around(find_sector(np.repeat(np.pad(bright, margin)[...,None], 3, -1)))
-    except InputError: return (w-max(h, w))//2, 0, max(h, w)
-    return x-margin, y-margin, side
+    try:
+        x, y, side = square_around(find_sector(np.repeat(np.pad(bright, margin)[..., None], 3, -1)))
+    except InputError:
+        return (w - max(h, w)) // 2, 0, max(h, w)
+    return x - margin, y - margin, side
 
 # %% ../../nbs/datasets/01_index.ipynb #91247363
-def _decode_volume(path): # a NIfTI file -> Clip
-    try: frames = _volume(path)
-    except Exception as e: raise InputError(f"cannot be decoded ({type(e).__name__}): it is truncated or damaged; copy it again") from None
+def _decode_volume(path):  # a NIfTI file -> Clip
+    try:
+        frames = _volume(path)
+    except Exception as e:
+        raise InputError(
+            f"cannot be decoded ({type(e).__name__}): it is truncated or damaged; copy it again"
+        ) from None
     check_size(frames.shape[1:], len(frames))
     place = _fan_square(frames[:LOOK].max(0))
-    video = torch.from_numpy(np.stack([crop_square(f, place) for f in frames]))[:,None].float()/255
+    video = (
+        torch.from_numpy(np.stack([crop_square(f, place) for f in frames]))[:, None].float() / 255
+    )
     return Clip(video, DEFAULT_FPS, content_hash(path), False, place)
 
 # %% ../../nbs/datasets/01_index.ipynb #ce3b9441
 def read_recording(
-    recording:Recording,
-)->Clip: # at 112 x 112
-    "The film of a recording, at the speed its set gives. InputError as from `decode`: a sentence that names nothing."
-    clip = _decode_volume(recording.path) if recording.path.suffix == '.gz' else decode(recording.path, clean=recording.name is not None)
+    recording: Recording,
+) -> Clip:  # at 112 x 112
+    """The film of a recording, at the speed its set gives. InputError as from `decode`: a sentence
+    that names nothing."""
+    clip = (
+        _decode_volume(recording.path)
+        if recording.path.suffix == '.gz'
+        else decode(recording.path, clean=recording.name is not None)
+    )
     return replace(clip, fps=recording.fps, fps_known=True) if recording.fps else clip
 
 # %% ../../nbs/datasets/01_index.ipynb #5af73d92
-def _on_clip(polygon, clip): # (n 2) x, y in px of the film -> in px of the clip
+def _on_clip(polygon, clip):  # (n 2) x, y in px of the film -> in px of the clip
     size = clip.video.shape[-1]
     x, y, side = clip.place or (0, 0, size)
-    return (polygon - (x, y) + .5)*size/side - .5
+    return (polygon - (x, y) + 0.5) * size / side - 0.5
 
 # %% ../../nbs/datasets/01_index.ipynb #60c26c6f
 def given_masks(
-    recording:Recording,
-    clip:Clip, # that `read_recording` made of it
-)->dict[int,Tensor]: # frame -> (h w) float mask in [0,1]; {} where the set has none
-    "The masks that experts drew, on the clip's grid. A tracing one frame past the end lies on the last frame; others past it are left out."
+    recording: Recording,
+    clip: Clip,  # that `read_recording` made of it
+) -> dict[int, Tensor]:  # frame -> (h w) float mask in [0,1]; {} where the set has none
+    """The masks that experts drew, on the clip's grid. A tracing one frame past the end lies on
+    the last frame; others past it are left out."""
     size, count = clip.video.shape[-1], len(clip.video)
     if recording.labels:
         ventricles = (_volume(recording.labels) == 1).astype(np.float32)
-        return {n: torch.from_numpy(crop_square(m, clip.place, size)) for n, m in enumerate(ventricles)}
-    return {min(n, count-1): torch.from_numpy(polygon_mask(_on_clip(polygon, clip), size)).float() for n, polygon in recording.tracings if n <= count}
+        return {
+            n: torch.from_numpy(crop_square(m, clip.place, size)) for n, m in enumerate(ventricles)
+        }
+    return {
+        min(n, count - 1): torch.from_numpy(polygon_mask(_on_clip(polygon, clip), size)).float()
+        for n, polygon in recording.tracings
+        if n <= count
+    }

@@ -32,196 +32,294 @@ from ..cycles.segmenter import outline
 @dataclass
 class Film:
     "An echo film with what an expert would have noted about it."
-    video:np.ndarray # (t h w) uint8
-    mask:np.ndarray # (t h w) bool, the ventricle in every frame
-    fps:float # frames per second
-    ed:int # frame number of an end-diastole, from 0
-    es:int # of the end-systole after it
-    ef:float # ejection fraction of that beat, in (0,1)
-    name:str # what to call the film
-    patient:str='' # whose it is, where a layout has a place for that
-    split:str='train' # 'train', 'val' or 'test'
-    view:str='A4C' # 'A4C', 'A2C' or 'PSAX'
+
+    video: np.ndarray  # (t h w) uint8
+    mask: np.ndarray  # (t h w) bool, the ventricle in every frame
+    fps: float  # frames per second
+    ed: int  # frame number of an end-diastole, from 0
+    es: int  # of the end-systole after it
+    ef: float  # ejection fraction of that beat, in (0,1)
+    name: str  # what to call the film
+    patient: str = ''  # whose it is, where a layout has a place for that
+    split: str = 'train'  # 'train', 'val' or 'test'
+    view: str = 'A4C'  # 'A4C', 'A2C' or 'PSAX'
 
     @classmethod
-    def from_phantom(cls,
-        generator:torch.Generator,
-        name:str, # what to call the film
-        seconds:float=3.5, # length; enough for one whole beat of the slowest heart
-        size:int=112, # image side, px
-        **facts, # the other fields, e.g. `split='val'`
-    ): # a `Film`
+    def from_phantom(
+        cls,
+        generator: torch.Generator,
+        name: str,  # what to call the film
+        seconds: float = 3.5,  # length; enough for one whole beat of the slowest heart
+        size: int = 112,  # image side, px
+        **facts,  # the other fields, e.g. `split='val'`
+    ):  # a `Film`
         "A few beats of a made heart."
         c = cine(generator, seconds=seconds, size=size)
         ed = c.ed[0]
         es = next(e for e in c.es if e > ed)
-        byte = (c.video[:,0]*255).round().byte().numpy()
-        return cls(byte, (c.mask > .5).numpy(), c.fps, round(ed), round(es), c.ef[int(ed > 0)], name, **facts)   # a film opens within an older beat
+        byte = (c.video[:, 0] * 255).round().byte().numpy()
+        return cls(
+            byte,
+            (c.mask > 0.5).numpy(),
+            c.fps,
+            round(ed),
+            round(es),
+            c.ef[int(ed > 0)],
+            name,
+            **facts,
+        )  # a film opens within an older beat
 
 # %% ../../nbs/datasets/00_mock.ipynb #c802d8bd
 def chords(
-    mask:np.ndarray, # (h w) bool, with some pixels on
-    n:int=20, # chords
-)->np.ndarray: # (n+1 4) X1, Y1, X2, Y2 in px: the long axis from apex to annulus, then the chords in that order
+    mask: np.ndarray,  # (h w) bool, with some pixels on
+    n: int = 20,  # chords
+) -> (
+    np.ndarray
+    # (n+1 4) X1, Y1, X2, Y2 in px: the long axis from apex to annulus, then the chords in that
+    # order
+):
     "A ventricle as EchoNet-Dynamic traces it. InputError for an empty mask."
-    if not mask.any(): raise InputError("expected a mask with a ventricle in it, got an empty one; leave out that frame")
-    points = np.argwhere(mask)[:,::-1].astype(float)
+    if not mask.any():
+        raise InputError(
+            "expected a mask with a ventricle in it, got an empty one; leave out that frame"
+        )
+    points = np.argwhere(mask)[:, ::-1].astype(float)
     centre = points.mean(0)
-    axis = np.linalg.svd(points-centre, full_matrices=False)[2][0]
+    axis = np.linalg.svd(points - centre, full_matrices=False)[2][0]
     axis = axis if axis[1] > 0 else -axis
     across = np.array([axis[1], -axis[0]])
-    along, side = (points-centre)@axis, (points-centre)@across
-    at = np.linspace(along.min()-.25, along.max()+.25, n)
-    near = [side[abs(along-a) < max(.75, abs(along-a).min()+.1)] for a in at]                   # the pixels that a chord crosses
-    rows = [(centre + a*axis + (s.min()-.5)*across, centre + a*axis + (s.max()+.5)*across) for a, s in zip(at, near)]
-    return np.array([(centre+at[0]*axis, centre+at[-1]*axis), *rows]).reshape(-1, 4)
+    along, side = (points - centre) @ axis, (points - centre) @ across
+    at = np.linspace(along.min() - 0.25, along.max() + 0.25, n)
+    near = [
+        side[abs(along - a) < max(0.75, abs(along - a).min() + 0.1)] for a in at
+    ]  # the pixels that a chord crosses
+    rows = [
+        (centre + a * axis + (s.min() - 0.5) * across, centre + a * axis + (s.max() + 0.5) * across)
+        for a, s in zip(at, near)
+    ]
+    return np.array([(centre + at[0] * axis, centre + at[-1] * axis), *rows]).reshape(-1, 4)
 
 # %% ../../nbs/datasets/00_mock.ipynb #37916af7
 def chord_outline(
-    rows:np.ndarray, # (n+1 4) X1, Y1, X2, Y2: long axis, then chords
-)->np.ndarray: # (2n 2) x, y of the polygon in px
+    rows: np.ndarray,  # (n+1 4) X1, Y1, X2, Y2: long axis, then chords
+) -> np.ndarray:  # (2n 2) x, y of the polygon in px
     "Equation (1): down the left ends of the chords and up the right ends, without the long axis."
-    return np.concatenate([rows[1:,:2], rows[:0:-1,2:]])
+    return np.concatenate([rows[1:, :2], rows[:0:-1, 2:]])
 
 # %% ../../nbs/datasets/00_mock.ipynb #37916a01
 def polygon_mask(
-    polygon:np.ndarray, # (n 2) x, y in px
-    size:int=112, # side of the picture, px
-)->np.ndarray: # (size size) bool
+    polygon: np.ndarray,  # (n 2) x, y in px
+    size: int = 112,  # side of the picture, px
+) -> np.ndarray:  # (size size) bool
     "The pixels whose centre lies in a polygon."
-    return polygon2mask((size, size), polygon[:,::-1])
+    return polygon2mask((size, size), polygon[:, ::-1])
 
 # %% ../../nbs/datasets/00_mock.ipynb #ecc27def
 def write_avi(
-    frames:np.ndarray, # (t h w) or (t h w 3) uint8
-    path:Path, # .avi
-    fps:float, # frames per second
+    frames: np.ndarray,  # (t h w) or (t h w 3) uint8
+    path: Path,  # .avi
+    fps: float,  # frames per second
 ):
-    "Three equal channels in Motion JPEG, as EchoNet stores its films. InputError where nothing can be written."
+    """Three equal channels in Motion JPEG, as EchoNet stores its films. InputError where nothing
+    can be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, frames.shape[2:0:-1])
-    if not film.isOpened(): raise InputError(f"{path} cannot be written; choose another place")
-    for f in frames: film.write(f[...,::-1] if f.ndim == 3 else np.repeat(f[...,None], 3, -1))
+    if not film.isOpened():
+        raise InputError(f"{path} cannot be written; choose another place")
+    for f in frames:
+        film.write(f[..., ::-1] if f.ndim == 3 else np.repeat(f[..., None], 3, -1))
     film.release()
 
 # %% ../../nbs/datasets/00_mock.ipynb #ecc27d01
 def read_columns(
-    path:Path, # a CSV file
-    *names:str, # columns, two or more
-)->Iterator[tuple[str,...]]: # the named cells of each row
+    path: Path,  # a CSV file
+    *names: str,  # columns, two or more
+) -> Iterator[tuple[str, ...]]:  # the named cells of each row
     "Read columns by name, row by row. InputError where one is missing."
     with open(path, newline='', encoding='utf-8-sig', errors='replace') as file:
         rows = csv.reader(file)
         head = [name.strip() for name in next(rows, [])]
         missing = ', '.join(name for name in names if name not in head)
-        if missing: raise InputError(f"expected a column {missing} in {path.name}, found only {', '.join(head) or 'nothing'}; copy it again")
+        if missing:
+            raise InputError(
+                f"expected a column {missing} in {path.name}, found only"
+                f" {', '.join(head) or 'nothing'}; copy it again"
+            )
         pick = itemgetter(*map(head.index, names))
-        yield from (pick(row + ['']*(len(head)-len(row))) for row in rows if row)
+        yield from (pick(row + [''] * (len(head) - len(row))) for row in rows if row)
 
 # %% ../../nbs/datasets/00_mock.ipynb #ecc27d02
-def _new(folder): # where a set shall be -> `whole_folder` of it
-    if Path(folder).exists(): raise InputError(f"{folder} exists already, and nothing is overwritten; choose another name")
+def _new(folder):  # where a set shall be -> `whole_folder` of it
+    if Path(folder).exists():
+        raise InputError(
+            f"{folder} exists already, and nothing is overwritten; choose another name"
+        )
     return whole_folder(folder)
 
 # %% ../../nbs/datasets/00_mock.ipynb #ecc27d03
 def write_echonet(
-    folder:str|Path, # must not exist yet
-    films:list[Film], # 112 x 112 to be true to the set
+    folder: str | Path,  # must not exist yet
+    films: list[Film],  # 112 x 112 to be true to the set
 ):
-    "The layout of EchoNet-Dynamic: `FileList.csv`, `VolumeTracings.csv`, `Videos`. The folder appears when it is complete."
+    """The layout of EchoNet-Dynamic: `FileList.csv`, `VolumeTracings.csv`, `Videos`. The folder
+    appears when it is complete."""
     listed, traced = [], []
     with _new(folder) as part:
         for i, f in enumerate(films):
-            write_avi(f.video, part/'Videos'/f'{f.name}.avi', f.fps)
-            edv = volume(torch.from_numpy(f.mask[f.ed]).float()).item()/1000
-            listed.append([f.name, 100*f.ef, edv*(1-f.ef), edv, *f.video.shape[1:], f.fps, len(f.video), f.split.upper()])
-            for n in (f.ed, f.es)[::-1 if i % 2 else 1]: traced += [[f'{f.name}.avi', *row, n] for row in chords(f.mask[n]).round(3)]
-        write_table(part/'FileList.csv', 'FileName EF ESV EDV FrameHeight FrameWidth FPS NumberOfFrames Split'.split(), listed)
-        write_table(part/'VolumeTracings.csv', 'FileName X1 Y1 X2 Y2 Frame'.split(), traced)
+            write_avi(f.video, part / 'Videos' / f'{f.name}.avi', f.fps)
+            edv = volume(torch.from_numpy(f.mask[f.ed]).float()).item() / 1000
+            listed.append([
+                f.name,
+                100 * f.ef,
+                edv * (1 - f.ef),
+                edv,
+                *f.video.shape[1:],
+                f.fps,
+                len(f.video),
+                f.split.upper(),
+            ])
+            for n in (f.ed, f.es)[:: -1 if i % 2 else 1]:
+                traced += [[f'{f.name}.avi', *row, n] for row in chords(f.mask[n]).round(3)]
+        write_table(
+            part / 'FileList.csv',
+            'FileName EF ESV EDV FrameHeight FrameWidth FPS NumberOfFrames Split'.split(),
+            listed,
+        )
+        write_table(part / 'VolumeTracings.csv', 'FileName X1 Y1 X2 Y2 Frame'.split(), traced)
 
 # %% ../../nbs/datasets/00_mock.ipynb #38d437b3
-FOLDS = dict(train=0, val=8, test=9) # a fold of EchoNet-Pediatric for each split
+FOLDS = dict(train=0, val=8, test=9)  # a fold of EchoNet-Pediatric for each split
 
-POINTS = 40 # of a polygon there
+POINTS = 40  # of a polygon there
 
 def write_pediatric(
-    folder:str|Path, # must not exist yet
-    films:list[Film], # of the views A4C and PSAX
+    folder: str | Path,  # must not exist yet
+    films: list[Film],  # of the views A4C and PSAX
 ):
-    "The layout of EchoNet-Pediatric: `A4C` and `PSAX`, each with `FileList.csv`, `VolumeTracings.csv`, `Videos`."
+    """The layout of EchoNet-Pediatric: `A4C` and `PSAX`, each with `FileList.csv`,
+    `VolumeTracings.csv`, `Videos`."""
     with _new(folder) as part:
         for view in ('A4C', 'PSAX'):
             listed, traced = [], []
             for i, f in enumerate(f for f in films if f.view == view):
-                write_avi(f.video, part/view/'Videos'/f'{f.name}.avi', f.fps)
-                listed.append([f'{f.name}.avi', 100*f.ef, 'FM'[i % 2], *[['', ''], [7, 24.5]][i % 2], 118, FOLDS[f.split]])
-                traced += [[f'{f.name}.avi', *p, n] for n in (f.es, f.ed) for p in outline(torch.from_numpy(f.mask[n]), POINTS).round(3)]
-            write_table(part/view/'FileList.csv', 'FileName EF Sex Age Weight Height Split'.split(), listed)
-            write_table(part/view/'VolumeTracings.csv', 'FileName X Y Frame'.split(), traced)
+                write_avi(f.video, part / view / 'Videos' / f'{f.name}.avi', f.fps)
+                listed.append([
+                    f'{f.name}.avi',
+                    100 * f.ef,
+                    'FM'[i % 2],
+                    *[['', ''], [7, 24.5]][i % 2],
+                    118,
+                    FOLDS[f.split],
+                ])
+                traced += [
+                    [f'{f.name}.avi', *p, n]
+                    for n in (f.es, f.ed)
+                    for p in outline(torch.from_numpy(f.mask[n]), POINTS).round(3)
+                ]
+            write_table(
+                part / view / 'FileList.csv',
+                'FileName EF Sex Age Weight Height Split'.split(),
+                listed,
+            )
+            write_table(part / view / 'VolumeTracings.csv', 'FileName X Y Frame'.split(), traced)
 
 # %% ../../nbs/datasets/00_mock.ipynb #b5d07055
 def labels_of(
-    mask:np.ndarray, # (t h w) bool, the ventricle
-)->np.ndarray: # (t h w) uint8: 1 the ventricle, 2 a wall around it, 3 an atrium below it
+    mask: np.ndarray,  # (t h w) bool, the ventricle
+) -> np.ndarray:  # (t h w) uint8: 1 the ventricle, 2 a wall around it, 3 an atrium below it
     "CAMUS' three labels, the last two by rule of thumb."
-    grow = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (mask.shape[-1]//10 | 1,)*2)
+    grow = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (mask.shape[-1] // 10 | 1,) * 2)
     wall = np.stack([cv2.dilate(m.astype(np.uint8), grow) for m in mask])
     length, high = mask.any((0, 2)).sum(), mask.shape[1]
-    atrium = np.pad(mask, ((0,0), (length,0), (0,0)))[:,:high]            # the ventricle once more, one length further down
-    return np.where(mask, 1, np.where(wall, 2, 3*atrium)).astype(np.uint8)
+    atrium = np.pad(mask, ((0, 0), (length, 0), (0, 0)))[
+        :, :high
+    ]  # the ventricle once more, one length further down
+    return np.where(mask, 1, np.where(wall, 2, 3 * atrium)).astype(np.uint8)
 
 # %% ../../nbs/datasets/00_mock.ipynb #b5d07001
 def fan_box(
-    video:np.ndarray, # (t h w) uint8
-)->tuple[slice,slice]: # rows and columns
+    video: np.ndarray,  # (t h w) uint8
+) -> tuple[slice, slice]:  # rows and columns
     "The smallest box around all that is lit: the pictures of CAMUS end where their fan does."
     lit = video.max(0) > 12
-    return tuple(slice(n[0], n[-1]+1) for n in (np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))))
+    return tuple(
+        slice(n[0], n[-1] + 1) for n in (np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0)))
+    )
 
 # %% ../../nbs/datasets/00_mock.ipynb #b5d07002
 def write_camus(
-    folder:str|Path, # must not exist yet
-    films:list[Film], # of the views A2C and A4C, 224 px or more to be true to the set; patients named 'patient0001' and so on
+    folder: str | Path,  # must not exist yet
+    films: list[
+        Film
+        # of the views A2C and A4C, 224 px or more to be true to the set; patients named
+        # 'patient0001'
+        # and so on
+    ],
 ):
-    "The layout of CAMUS: `patient0001/patient0001_4CH_half_sequence.nii.gz`, its labels in `_gt`, and `Info_4CH.cfg`."
+    """The layout of CAMUS: `patient0001/patient0001_4CH_half_sequence.nii.gz`, its labels in
+    `_gt`, and `Info_4CH.cfg`."""
     with _new(folder) as part:
         for f in films:
-            place, chamber = part/f.patient, {'A2C':'2CH', 'A4C':'4CH'}[f.view]
+            place, chamber = part / f.patient, {'A2C': '2CH', 'A4C': '4CH'}[f.view]
             place.mkdir(exist_ok=True)
-            half, box = slice(f.ed, f.es+1), fan_box(f.video)
+            half, box = slice(f.ed, f.es + 1), fan_box(f.video)
             for tail, frames in (('', f.video), ('_gt', labels_of(f.mask))):
-                image = nibabel.Nifti1Image(frames[half, *box].T, np.diag([.308, .308, 1, 1]))
-                nibabel.save(image, place/f'{f.patient}_{chamber}_half_sequence{tail}.nii.gz')
-            n = f.es-f.ed+1
-            info = dict(ED=1, ES=n, NbFrame=n, Sex='M', Age=60, ImageQuality='Good', EF=round(100*f.ef), FrameRate=f.fps)
-            (place/f'Info_{chamber}.cfg').write_text(''.join(f'{key}: {value}\n' for key, value in info.items()))
+                image = nibabel.Nifti1Image(frames[half, *box].T, np.diag([0.308, 0.308, 1, 1]))
+                nibabel.save(image, place / f'{f.patient}_{chamber}_half_sequence{tail}.nii.gz')
+            n = f.es - f.ed + 1
+            info = dict(
+                ED=1,
+                ES=n,
+                NbFrame=n,
+                Sex='M',
+                Age=60,
+                ImageQuality='Good',
+                EF=round(100 * f.ef),
+                FrameRate=f.fps,
+            )
+            (place / f'Info_{chamber}.cfg').write_text(
+                ''.join(f'{key}: {value}\n' for key, value in info.items())
+            )
 
 # %% ../../nbs/datasets/00_mock.ipynb #85a8a34a
 def screen(
-    film:Film,
-    words:str='DOE JANE', # burnt in beside the fan
-)->np.ndarray: # (t 240 320 3) uint8
+    film: Film,
+    words: str = 'DOE JANE',  # burnt in beside the fan
+) -> np.ndarray:  # (t 240 320 3) uint8
     "A scanner's screen with the film in its middle."
     shown = np.zeros((len(film.video), 240, 320), np.uint8)
     for page, f in zip(shown, film.video):
-        page[15:225,55:265] = cv2.resize(f, (210, 210))
-        cv2.putText(page, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, .4, 220, 1)
-    return np.repeat(shown[...,None], 3, -1)
+        page[15:225, 55:265] = cv2.resize(f, (210, 210))
+        cv2.putText(page, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 220, 1)
+    return np.repeat(shown[..., None], 3, -1)
 
 # %% ../../nbs/datasets/00_mock.ipynb #85a8a301
 def write_dicom(
-    frames:np.ndarray, # (t h w 3) uint8
-    path:Path,
-    fps:float, # frames per second
-    patient_id:str='', # blank: as in a file that somebody has half made anonymous
+    frames: np.ndarray,  # (t h w 3) uint8
+    path: Path,
+    fps: float,  # frames per second
+    patient_id: str = '',  # blank: as in a file that somebody has half made anonymous
 ):
     "An ultrasound loop with a patient in its header: Jane Doe, as in every test."
     ds = pydicom.Dataset()
     ds.NumberOfFrames, ds.Rows, ds.Columns, ds.SamplesPerPixel = frames.shape
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PlanarConfiguration = 8, 8, 7, 0, 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PlanarConfiguration = (
+        8,
+        8,
+        7,
+        0,
+        0,
+    )
     ds.Modality, ds.PhotometricInterpretation, ds.FrameTime = 'US', 'RGB', f'{1000/fps:.4f}'
-    ds.PatientName, ds.PatientID, ds.StudyDate, ds.PatientBirthDate = 'Doe^Jane', patient_id, '20240131', '19500229'
-    ds.SOPClassUID, ds.SOPInstanceUID = '1.2.840.10008.5.1.4.1.1.3.1', pydicom.uid.generate_uid(entropy_srcs=[path.name])
+    ds.PatientName, ds.PatientID, ds.StudyDate, ds.PatientBirthDate = (
+        'Doe^Jane',
+        patient_id,
+        '20240131',
+        '19500229',
+    )
+    ds.SOPClassUID, ds.SOPInstanceUID = '1.2.840.10008.5.1.4.1.1.3.1', pydicom.uid.generate_uid(
+        entropy_srcs=[path.name]
+    )
     ds.PixelData = frames.tobytes()
     ds.file_meta = pydicom.dataset.FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -229,36 +327,57 @@ def write_dicom(
 
 # %% ../../nbs/datasets/00_mock.ipynb #cc680bd2
 def write_loops(
-    folder:str|Path, # must not exist yet
-    films:list[Film],
+    folder: str | Path,  # must not exist yet
+    films: list[Film],
 ):
-    "Nested folders as a hospital exports them, with DICOM, AVI, MP4 and GIF in turn, and Jane Doe's name all over."
+    """Nested folders as a hospital exports them, with DICOM, AVI, MP4 and GIF in turn, and Jane
+    Doe's name all over."""
     with _new(folder) as part:
         for i, f in enumerate(films):
-            place, kind = part/f'Doe_Jane_{f.patient}'/'2024-01-31', ('dcm', 'avi', 'mp4', 'gif')[i % 4]
+            place, kind = (
+                part / f'Doe_Jane_{f.patient}' / '2024-01-31',
+                ('dcm', 'avi', 'mp4', 'gif')[i % 4],
+            )
             place.mkdir(parents=True, exist_ok=True)
-            path, frames = place/f'DOE_JANE_{f.name}.{kind}', screen(f)
-            if kind == 'dcm': write_dicom(frames, path, f.fps, f'DOE-{f.patient}')
-            elif kind == 'avi': write_avi(frames, path, f.fps)
-            else: write_video(torch.from_numpy(frames[:,None,:,:,0]).float()/255, path, f.fps, scale=1)
+            path, frames = place / f'DOE_JANE_{f.name}.{kind}', screen(f)
+            if kind == 'dcm':
+                write_dicom(frames, path, f.fps, f'DOE-{f.patient}')
+            elif kind == 'avi':
+                write_avi(frames, path, f.fps)
+            else:
+                write_video(
+                    torch.from_numpy(frames[:, None, :, :, 0]).float() / 255, path, f.fps, scale=1
+                )
 
 # %% ../../nbs/datasets/00_mock.ipynb #f102d622
-def _rewrite(path, change): # a CSV file; change(row as a dict) -> the new row
+def _rewrite(path, change):  # a CSV file; change(row as a dict) -> the new row
     rows = list(map(change, read_table(path)))
     write_table(path, rows[0], [row.values() for row in rows])
 
 # %% ../../nbs/datasets/00_mock.ipynb #f102d601
 def spoil(
-    folder:str|Path, # written by `write_echonet` or `write_pediatric`, of four films or more in each table
-    films:list[Film], # that it was written from
+    folder: (
+        str | Path
+    ),  # written by `write_echonet` or `write_pediatric`, of four films or more in each table
+    films: list[Film],  # that it was written from
 ):
     "Give a folder the flaws of the real ones, in place."
     for table in Path(folder).rglob('FileList.csv'):
         place = table.parent
-        here = [f for f in films if (place/'Videos'/f'{f.name}.avi').exists()]
+        here = [f for f in films if (place / 'Videos' / f'{f.name}.avi').exists()]
         lost, blank, late, half = here[:4]
-        shutil.move(place/'Videos'/f'{lost.name}.avi', place/'Videos'/'unlisted.avi')
-        _rewrite(table, lambda row: row | {'EF':''} if row['FileName'].startswith(blank.name) else row)
-        moved = {(late.name, max(late.ed, late.es)): len(late.video), (half.name, half.es): 'No Systolic'}
-        def frame(row): return moved.get((row['FileName'].removesuffix('.avi'), int(row['Frame'])), row['Frame'])
-        _rewrite(place/'VolumeTracings.csv', lambda row: row | {'Frame':frame(row)})
+        shutil.move(place / 'Videos' / f'{lost.name}.avi', place / 'Videos' / 'unlisted.avi')
+        _rewrite(
+            table, lambda row: row | {'EF': ''} if row['FileName'].startswith(blank.name) else row
+        )
+        moved = {
+            (late.name, max(late.ed, late.es)): len(late.video),
+            (half.name, half.es): 'No Systolic',
+        }
+
+        def frame(row):
+            return moved.get(
+                (row['FileName'].removesuffix('.avi'), int(row['Frame'])), row['Frame']
+            )
+
+        _rewrite(place / 'VolumeTracings.csv', lambda row: row | {'Frame': frame(row)})

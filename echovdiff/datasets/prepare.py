@@ -35,190 +35,264 @@ from .index import Listing, Recording, list_recordings
 from .extract_beats import Recipe, end_with_parent, read_films, segmenter_of
 
 # %% ../../nbs/datasets/03_prepare.ipynb #16af0fb6
-FILMS = 16 # in a part
+FILMS = 16  # in a part
 
 def prepare_part(
-    store:Path, # its folder
-    number:int, # of the part
-    recordings:list[Recording], # its films
-    recipe:Recipe,
-)->int: # films done
+    store: Path,  # its folder
+    number: int,  # of the part
+    recordings: list[Recording],  # its films
+    recipe: Recipe,
+) -> int:  # films done
     "Films to one part of a store; nothing to do where it is there already."
     if not part_folder(store, number).exists():
         pixels, tables = [], dict(films=[], beats=[], rejected=[])
         for film in read_films(recordings, recipe):
-            pixels += map(pack, film.beats)                                      # bytes: a part in floats would be half a GB
-            for name, rows in dict(films=[film.film], beats=film.rows, rejected=film.rejected).items(): tables[name] += rows
+            pixels += map(pack, film.beats)  # bytes: a part in floats would be half a GB
+            for name, rows in dict(
+                films=[film.film], beats=film.rows, rejected=film.rejected
+            ).items():
+                tables[name] += rows
         write_part(store, number, pixels, tables)
     return len(recordings)
 
 # %% ../../nbs/datasets/03_prepare.ipynb #94613db0
-def _weights(segmenter): # what the masks depend on, as a hash
+def _weights(segmenter):  # what the masks depend on, as a hash
     kind, _, folder = segmenter.partition(':')
-    folder = Path(folder) if folder else shipped()/'pcdm' if kind == 'pcdm' else None
+    folder = Path(folder) if folder else shipped() / 'pcdm' if kind == 'pcdm' else None
     files = sorted(folder.glob('*.safetensors')) if folder else []
-    return hashlib.sha256(b''.join(f.read_bytes() for f in files)).hexdigest()[:12] if files else None
+    return (
+        hashlib.sha256(b''.join(f.read_bytes() for f in files)).hexdigest()[:12] if files else None
+    )
 
 # %% ../../nbs/datasets/03_prepare.ipynb #94613d01
 def about(
-    source:Path, # the data set's folder
-    listing:Listing,
-    recipe:Recipe,
-)->dict:
+    source: Path,  # the data set's folder
+    listing: Listing,
+    recipe: Recipe,
+) -> dict:
     "Where a store comes from: everything that its bytes depend on, and no path."
-    names = '\n'.join(f'{r.path.relative_to(source)} {r.patient} {r.split}' for r in listing.recordings)
-    return dict(kit=version('echovdiff'), format=listing.format, films=len(listing.recordings), listing=hashlib.sha256(names.encode()).hexdigest()[:12],
-                patients=len({r.patient for r in listing.recordings}), weights=_weights(recipe.segmenter), **json.loads(json.dumps(asdict(recipe))) | dict(segmenter=recipe.segmenter.partition(':')[0]))
+    names = '\n'.join(
+        f'{r.path.relative_to(source)} {r.patient} {r.split}' for r in listing.recordings
+    )
+    return dict(
+        kit=version('echovdiff'),
+        format=listing.format,
+        films=len(listing.recordings),
+        listing=hashlib.sha256(names.encode()).hexdigest()[:12],
+        patients=len({r.patient for r in listing.recordings}),
+        weights=_weights(recipe.segmenter),
+        **json.loads(json.dumps(asdict(recipe)))
+        | dict(segmenter=recipe.segmenter.partition(':')[0]),
+    )
 
 # %% ../../nbs/datasets/03_prepare.ipynb #94613d02
 def begin_store(
-    store:Path, # its folder
-    note:dict, # JSON: how the store is made
-)->None:
-    "Write `plan.json`, or check that it says the same. InputError where the folder holds something else."
-    path = store/'plan.json'
-    if path.exists(): return agree(store, json.loads(path.read_text()), note)
-    if store.exists() and any(store.iterdir()): raise InputError(f"{store} holds something else; choose an empty or a new folder")
+    store: Path,  # its folder
+    note: dict,  # JSON: how the store is made
+) -> None:
+    """Write `plan.json`, or check that it says the same. InputError where the folder holds
+    something else."""
+    path = store / 'plan.json'
+    if path.exists():
+        return agree(store, json.loads(path.read_text()), note)
+    if store.exists() and any(store.iterdir()):
+        raise InputError(f"{store} holds something else; choose an empty or a new folder")
     write_json(path, note)
 
 # %% ../../nbs/datasets/03_prepare.ipynb #c848b410
-def _worker(): # what every process of this machine does first
-    torch.set_num_threads(1)                                                     # as many processes as cores, each on its own
+def _worker():  # what every process of this machine does first
+    torch.set_num_threads(1)  # as many processes as cores, each on its own
     end_with_parent()
-    if platform.libc_ver()[0] == 'glibc':                                        # keep freed memory: big arrays come and go with every film,
-        for option in (-1, -3): ctypes.CDLL(None).mallopt(option, 2**30)         # and asking for new pages each time is slow (M_TRIM_, M_MMAP_THRESHOLD)
+    if (
+        platform.libc_ver()[0] == 'glibc'
+    ):  # keep freed memory: big arrays come and go with every film,
+        for option in (-1, -3):
+            ctypes.CDLL(None).mallopt(
+                option, 2**30
+            )  # and asking for new pages each time is slow (M_TRIM_, M_MMAP_THRESHOLD)
 
 # %% ../../nbs/datasets/03_prepare.ipynb #c848b401
 def engine(
-    workers:int=2, # processes of this machine
-    scheduler:str|None=None, # address of a Dask scheduler, e.g. tcp://10.0.0.5:8786; None: this machine
-)->Executor: # to be left with `with`
+    workers: int = 2,  # processes of this machine
+    scheduler: (
+        str | None
+    ) = None,  # address of a Dask scheduler, e.g. tcp://10.0.0.5:8786; None: this machine
+) -> Executor:  # to be left with `with`
     "Where the work is done. InputError where Dask is missing or nobody answers."
     if scheduler is None:
-        fork = get_context('fork' if sys.platform == 'linux' else None)          # forks share what is loaded already
+        fork = get_context(
+            'fork' if sys.platform == 'linux' else None
+        )  # forks share what is loaded already
         return ProcessPoolExecutor(workers, fork, _worker)
-    try: from distributed import Client
-    except ImportError: raise InputError("a scheduler needs Dask: pip install 'echovdiff[cluster]'") from None
-    try: return Client(scheduler, timeout=10).get_executor()
-    except (OSError, ValueError, TimeoutError) as error: raise InputError(f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start one with: dask scheduler") from None
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("a scheduler needs Dask: pip install 'echovdiff[cluster]'") from None
+    try:
+        return Client(scheduler, timeout=10).get_executor()
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start one with:"
+            " dask scheduler"
+        ) from None
 
 # %% ../../nbs/datasets/03_prepare.ipynb #c848b402
 def prepare(
-    source:str|Path, # the data set's folder
-    out:str|Path, # the store's folder; what was begun there is continued
-    format:str='auto', # 'auto', 'echonet', 'pediatric', 'camus' or 'loops'
-    recipe:Recipe=Recipe(),
-    workers:int=2, # processes, without a scheduler
-    scheduler:str|None=None, # address of a Dask scheduler
-)->Store:
+    source: str | Path,  # the data set's folder
+    out: str | Path,  # the store's folder; what was begun there is continued
+    format: str = 'auto',  # 'auto', 'echonet', 'pediatric', 'camus' or 'loops'
+    recipe: Recipe = Recipe(),
+    workers: int = 2,  # processes, without a scheduler
+    scheduler: str | None = None,  # address of a Dask scheduler
+) -> Store:
     "All films of a data set, cut into beats, in a store."
     source, out = Path(source).absolute(), Path(out).absolute()
-    segmenter_of(recipe.segmenter)                                               # a wrong name is said at once
+    segmenter_of(recipe.segmenter)  # a wrong name is said at once
     listing = list_recordings(source, format)
     films = listing.recordings
     note = about(source, listing, recipe)
     begin_store(out, note)
-    parts = [films[i:i+FILMS] for i in range(0, len(films), FILMS)]
+    parts = [films[i : i + FILMS] for i in range(0, len(films), FILMS)]
     todo = [p for p in range(len(parts)) if not part_folder(out, p).exists()]
-    with engine(workers, scheduler) as pool, tqdm(total=len(films), initial=len(films) - sum(len(parts[p]) for p in todo), unit=' films', smoothing=.05) as bar:
-        for done in as_completed([pool.submit(prepare_part, out, p, parts[p], recipe) for p in todo]): bar.update(done.result())
+    with engine(workers, scheduler) as pool, tqdm(
+        total=len(films),
+        initial=len(films) - sum(len(parts[p]) for p in todo),
+        unit=' films',
+        smoothing=0.05,
+    ) as bar:
+        for done in as_completed(
+            [pool.submit(prepare_part, out, p, parts[p], recipe) for p in todo]
+        ):
+            bar.update(done.result())
     store = finish(out, len(parts), note)
     write_summary(store, listing.faults)
     return store
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e072
 def some(
-    n:int,
-    noun:str, # one of them; the plural is regular
-)->str: # '1 film', '2 films'
+    n: int,
+    noun: str,  # one of them; the plural is regular
+) -> str:  # '1 film', '2 films'
     "So many of a thing."
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e001
 def kind_of(
-    reason:str, # a sentence from films.csv or rejected.csv
-)->str:
+    reason: str,  # a sentence from films.csv or rejected.csv
+) -> str:
     "A reason without its numbers, so that it can be counted."
     return re.sub(r'\d+(\.\d+)?', '…', re.split(r'[:,;]', reason)[0])
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e002
-DIGITS = dict(alpha=3, heart_rate=1, ef=3, ef_measured=3) # behind the point, to which numbers are counted
-SHARES = .05, .25, .5, .75, .95 # the quantiles of a summary
+DIGITS = dict(
+    alpha=3, heart_rate=1, ef=3, ef_measured=3
+)  # behind the point, to which numbers are counted
+SHARES = 0.05, 0.25, 0.5, 0.75, 0.95  # the quantiles of a summary
 
 def tally(
-    lines:Iterable[dict[str,str]], # of a table; a line is forgotten when it is counted
-    *columns:str,
-)->dict[str,Counter]: # column -> how often each cell came; empty cells don't count
+    lines: Iterable[dict[str, str]],  # of a table; a line is forgotten when it is counted
+    *columns: str,
+) -> dict[str, Counter]:  # column -> how often each cell came; empty cells don't count
     "Count the cells of some columns, numbers rounded to `DIGITS`, sentences without theirs."
     counts = {c: Counter() for c in columns}
     for line in lines:
         for c in columns:
-            if cell := line[c]: counts[c][round(float(cell), DIGITS[c]) if c in DIGITS else kind_of(cell)] += 1
+            if cell := line[c]:
+                counts[c][round(float(cell), DIGITS[c]) if c in DIGITS else kind_of(cell)] += 1
     return counts
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e003
 def quantiles(
-    counts:Counter, # number -> how often it came
-    shares:tuple[float,...]=SHARES, # in [0,1]
-)->list[float]: # none if nothing was counted
+    counts: Counter,  # number -> how often it came
+    shares: tuple[float, ...] = SHARES,  # in [0,1]
+) -> list[float]:  # none if nothing was counted
     "Equation (2)."
-    if not counts: return []
+    if not counts:
+        return []
     values, times = zip(*sorted(counts.items()))
     return np.quantile(values, shares, weights=times, method='inverted_cdf').tolist()
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e004
 def store_summary(
-    store:Store,
-    faults:list[str]=(), # what the listing found wrong
-)->dict: # JSON
+    store: Store,
+    faults: list[str] = (),  # what the listing found wrong
+) -> dict:  # JSON
     "Counts and quantiles of a store, in memory that does not grow with it."
-    films = tally(read_table(store.folder/'films.csv'), 'split', 'problem')
+    films = tally(read_table(store.folder / 'films.csv'), 'split', 'problem')
     beats = tally(store.rows(), 'split', 'part', *DIGITS)
-    rejected = tally(read_table(store.folder/'rejected.csv'), 'reason')['reason']
-    return dict(films=films['split'].total(), films_by_split=dict(sorted(films['split'].items())), patients=store.about['patients'],
-                beats=len(store), beats_by_split=dict(sorted(beats['split'].items())), beats_by_part=dict(sorted(beats['part'].items())),
-                rejected=dict(rejected.most_common()), problems=dict(films['problem'].most_common()),
-                quantiles={c: quantiles(beats[c]) for c in DIGITS}, faults=list(faults))
+    rejected = tally(read_table(store.folder / 'rejected.csv'), 'reason')['reason']
+    return dict(
+        films=films['split'].total(),
+        films_by_split=dict(sorted(films['split'].items())),
+        patients=store.about['patients'],
+        beats=len(store),
+        beats_by_split=dict(sorted(beats['split'].items())),
+        beats_by_part=dict(sorted(beats['part'].items())),
+        rejected=dict(rejected.most_common()),
+        problems=dict(films['problem'].most_common()),
+        quantiles={c: quantiles(beats[c]) for c in DIGITS},
+        faults=list(faults),
+    )
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e005
 def plot_summary(
-    store:Store,
-    facts:dict, # from `store_summary`
-)->Figure:
+    store: Store,
+    facts: dict,  # from `store_summary`
+) -> Figure:
     "Histograms of what beats are like, bars of what was left out."
     whole = tally((r for r in store.rows() if r['part'] == 'whole'), *DIGITS)
-    fig, axes = plt.subplots(1, 4, figsize=(11, 2.4), width_ratios=(1, 1, 1, 1.3), layout='constrained')
-    for ax, key, label, color in zip(axes, ('alpha', 'heart_rate', 'ef'), ('α', 'heart rate (bpm)', 'EF'), ('systole', 'diastole', 'ed')):
+    fig, axes = plt.subplots(
+        1, 4, figsize=(11, 2.4), width_ratios=(1, 1, 1, 1.3), layout='constrained'
+    )
+    for ax, key, label, color in zip(
+        axes,
+        ('alpha', 'heart_rate', 'ef'),
+        ('α', 'heart rate (bpm)', 'EF'),
+        ('systole', 'diastole', 'ed'),
+    ):
         ax.hist(list(whole[key]), 24, weights=list(whole[key].values()), color=COLORS[color])
         ax.set(xlabel=label, ylabel='whole beats' if ax is axes[0] else None)
     left = (facts['rejected'] | facts['problems']) or {'nothing': 0}
     axes[3].barh(range(len(left)), list(left.values()), color='#cccccc')
-    for i, reason in enumerate(left): axes[3].text(0, i, f' {reason[:38]}', va='center', fontsize=8)
-    axes[3].invert_yaxis(); axes[3].set(yticks=[], xlabel='left out')
-    fig.suptitle(f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')}, {some(facts['beats'], 'beat')}", fontsize=9)
+    for i, reason in enumerate(left):
+        axes[3].text(0, i, f' {reason[:38]}', va='center', fontsize=8)
+    axes[3].invert_yaxis()
+    axes[3].set(yticks=[], xlabel='left out')
+    fig.suptitle(
+        f"{some(facts['films'], 'film')} of {some(facts['patients'], 'patient')},"
+        f" {some(facts['beats'], 'beat')}",
+        fontsize=9,
+    )
     return fig
 
 # %% ../../nbs/datasets/03_prepare.ipynb #9e49e006
 def write_summary(
-    store:Store,
-    faults:list[str]=(),
-)->dict: # what was written to summary.json
+    store: Store,
+    faults: list[str] = (),
+) -> dict:  # what was written to summary.json
     "`store_summary.json` and `store_summary.png`, beside the tables."
     facts = store_summary(store, faults)
-    write_json(store.folder/'summary.json', facts)
+    write_json(store.folder / 'summary.json', facts)
     fig = plot_summary(store, facts)
-    with whole_file(store.folder/'summary.png') as part: fig.savefig(part, dpi=90, metadata=dict(Software=None))
+    with whole_file(store.folder / 'summary.png') as part:
+        fig.savefig(part, dpi=90, metadata=dict(Software=None))
     plt.close(fig)
     return facts
 
 # %% ../../nbs/datasets/03_prepare.ipynb #39e3d6ac
 def cost(
-    films:int, # how many
-    seconds:float, # core-seconds a film
-    beats:float, # beats a film gives
-    size:float, # bytes of a beat in the store
-    cores:int=32,
-)->dict:
+    films: int,  # how many
+    seconds: float,  # core-seconds a film
+    beats: float,  # beats a film gives
+    size: float,  # bytes of a beat in the store
+    cores: int = 32,
+) -> dict:
     "What a set of films costs: core-hours, hours on `cores` cores, files and bytes of the store."
-    parts = -(-films//FILMS)
-    return dict(core_hours=round(films*seconds/3600, 1), hours=round(films*seconds/3600/cores, 2), beats=round(films*beats), terabytes=round(films*beats*size/1e12, 3), parts=parts)
+    parts = -(-films // FILMS)
+    return dict(
+        core_hours=round(films * seconds / 3600, 1),
+        hours=round(films * seconds / 3600 / cores, 2),
+        beats=round(films * beats),
+        terabytes=round(films * beats * size / 1e12, 3),
+        parts=parts,
+    )

@@ -37,237 +37,377 @@ from ..generate.generate import STEPS, TEMPERATURE, generate, read_prompt
 @dataclass(frozen=True)
 class Task:
     "A beat to draw."
-    beat:Beat  # a whole beat at equal steps of phase, ED first: what it should look like
-    frame:int  # number of the frame that is shown
-    seed:int   # of the noise
+
+    beat: Beat  # a whole beat at equal steps of phase, ED first: what it should look like
+    frame: int  # number of the frame that is shown
+    seed: int  # of the noise
 
     @property
-    def prompt(self)->Tensor: return self.beat.video[self.frame] # (1 h w), all of the heart that a rival may see
-    @property
-    def at(self)->Tensor: return self.beat.theta[self.frame:self.frame+1] # (1) its phase, radians
+    def prompt(self) -> Tensor:
+        return self.beat.video[self.frame]  # (1 h w), all of the heart that a rival may see
 
-Rival = Callable[[Task], Tensor] # draws (t 1 h w) at the phases of the task's beat
+    @property
+    def at(self) -> Tensor:
+        return self.beat.theta[self.frame : self.frame + 1]  # (1) its phase, radians
+
+Rival = Callable[[Task], Tensor]  # draws (t 1 h w) at the phases of the task's beat
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #fc122b26
 def static_prompt(
-    task:Task,
-)->Tensor: # (t 1 h w)
+    task: Task,
+) -> Tensor:  # (t 1 h w)
     "The prompt, for a whole beat. It wins wherever smoothness is all that is asked."
     return task.prompt[None].expand(len(task.beat), -1, -1, -1)
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #fc122b01
 class NearestNeighbour:
-    "The beat, of those that training saw, whose frame at the prompt's phase is most like the prompt, by representation."
-    def __init__(self,
-        pool:Pool|StorePool, # the training beats, ED first
-        pcdm:PCDM, # whose representations decide
-        places:int=8, # phases at which beats are compared
+    """The beat, of those that training saw, whose frame at the prompt's phase is most like the
+    prompt, by representation."""
+
+    def __init__(
+        self,
+        pool: Pool | StorePool,  # the training beats, ED first
+        pcdm: PCDM,  # whose representations decide
+        places: int = 8,  # phases at which beats are compared
     ):
         self.pool, self.pcdm, at = pool, pcdm, phase_grid(places)
-        self.reps = torch.stack([read(pcdm, read_loop(pool.images(i)[0], at)[:,None]/255)['reps'] for i in range(len(pool))]) # (n places d)
+        self.reps = torch.stack([
+            read(pcdm, read_loop(pool.images(i)[0], at)[:, None] / 255)['reps']
+            for i in range(len(pool))
+        ])  # (n places d)
 
-    def __call__(self,
-        task:Task,
-    )->Tensor: # (t 1 h w)
+    def __call__(
+        self,
+        task: Task,
+    ) -> Tensor:  # (t 1 h w)
         n = self.reps.shape[1]
-        there = self.reps[:,round(float(task.at)/(2*math.pi)*n) % n]
-        k = (there-read(self.pcdm, task.prompt[None])['reps']).square().sum(1).argmin().item()
-        return read_loop(self.pool.images(k)[0], task.beat.theta)[:,None]/255
+        there = self.reps[:, round(float(task.at) / (2 * math.pi) * n) % n]
+        k = (there - read(self.pcdm, task.prompt[None])['reps']).square().sum(1).argmin().item()
+        return read_loop(self.pool.images(k)[0], task.beat.theta)[:, None] / 255
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #2014661e
 def full_model_beat(
-    stages:Stages,
-    steps:int=STEPS, # of the diffusions
-    told:bool=True, # the prompt's phase; False: as stage 1 reads it from the one frame
-    guidance:float=1., # of the phase; 1: plain
-    temperature:float=TEMPERATURE, # of the noise that stage 3 draws from
-    alpha:float|None=None, # the α by which phase is played in time, right or wrong; None: the true one
-)->Rival:
+    stages: Stages,
+    steps: int = STEPS,  # of the diffusions
+    told: bool = True,  # the prompt's phase; False: as stage 1 reads it from the one frame
+    guidance: float = 1.0,  # of the phase; 1: plain
+    temperature: float = TEMPERATURE,  # of the noise that stage 3 draws from
+    alpha: (
+        float | None
+    ) = None,  # the α by which phase is played in time, right or wrong; None: the true one
+) -> Rival:
     "The kit: all stages, over the carried prompt."
-    def draw(task:Task)->Tensor: # (t 1 h w)
+
+    def draw(task: Task) -> Tensor:  # (t 1 h w)
         beat, believed = task.beat, alpha or task.beat.alpha
-        prompt = read_prompt(stages, task.prompt[None], alpha=believed, heart_rate=beat.heart_rate, theta=float(task.at) if told else None)
-        return read_loop(generate(stages, prompt, ef=beat.ef, steps=steps, seed=task.seed, guidance=guidance, temperature=temperature).video, warp(beat.tau, believed))
+        prompt = read_prompt(
+            stages,
+            task.prompt[None],
+            alpha=believed,
+            heart_rate=beat.heart_rate,
+            theta=float(task.at) if told else None,
+        )
+        return read_loop(
+            generate(
+                stages,
+                prompt,
+                ef=beat.ef,
+                steps=steps,
+                seed=task.seed,
+                guidance=guidance,
+                temperature=temperature,
+            ).video,
+            warp(beat.tau, believed),
+        )
+
     return draw
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #20146601
 @dataclass
 class FromNoise:
     "Stage 3 without the carried prompt: the paper's, and what is left of it when seats stay empty."
-    stages:Stages
-    lvdm:LVDM  # trained so
-    steps:int=8
+
+    stages: Stages
+    lvdm: LVDM  # trained so
+    steps: int = 8
 
     @torch.no_grad()
-    def __call__(self,
-        task:Task,
-    )->Tensor: # (t 1 h w)
-        theta, beat, r = task.beat.theta[None], task.beat, self.stages.pcdm.represent(task.prompt[None,None])[:,0]
-        reps = self.stages.vrdm.sample(vrdm_conditioning(theta, r.shape[1], r, task.at, torch.tensor([beat.ef])), seeded(task.seed, 2), self.steps)
-        still = self.stages.codec.encode(task.prompt[None]).unsqueeze(1).expand(-1, len(beat), -1, -1, -1)
-        z = self.lvdm.sample(lvdm_conditioning(reps, theta, still, task.at), seeded(task.seed, 3), self.steps)
+    def __call__(
+        self,
+        task: Task,
+    ) -> Tensor:  # (t 1 h w)
+        theta, beat, r = (
+            task.beat.theta[None],
+            task.beat,
+            self.stages.pcdm.represent(task.prompt[None, None])[:, 0],
+        )
+        reps = self.stages.vrdm.sample(
+            vrdm_conditioning(theta, r.shape[1], r, task.at, torch.tensor([beat.ef])),
+            seeded(task.seed, 2),
+            self.steps,
+        )
+        still = (
+            self.stages.codec.encode(task.prompt[None])
+            .unsqueeze(1)
+            .expand(-1, len(beat), -1, -1, -1)
+        )
+        z = self.lvdm.sample(
+            lvdm_conditioning(reps, theta, still, task.at), seeded(task.seed, 3), self.steps
+        )
         return self.stages.codec.decode(z[0]).clamp(0, 1)
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #2d9c2e5a
 def time_batch(
-    features:Features,
-    size:int, frames:int, # beats, and frames of each; twice as many divide the stored number
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # z (b t c h w), reps (b t d), theta (b t): time since the clip's start as an angle, ef (b)
+    features: Features,
+    size: int,
+    frames: int,  # beats, and frames of each; twice as many divide the stored number
+    seed: int,
+    step: int,  # what the batch depends on
+) -> dict[
+    str, Tensor
+]:  # z (b t c h w), reps (b t d), theta (b t): time since the clip's start as an angle, ef (b)
     "As `feature_batch`, but evenly in time and started at any moment of it."
     a, g = features.arrays, seeded(seed, step)
-    if torch.rand(1, generator=g) < .5: size, frames = max(1, size//2), 2*frames
-    i, start = torch.randint(len(features), (size,), generator=g).tolist(), torch.rand(size, 1, generator=g)
-    stored, tau = a['theta'].shape[1], (start + torch.arange(frames)/frames) % 1
-    phase = warp(tau, torch.from_numpy(a['alpha'][i])[:,None]) - torch.from_numpy(a['theta'][i][:,:1])
-    order = (phase/(2*math.pi)*stored).round().long().numpy() % stored
-    pick = lambda name: torch.from_numpy(np.stack([a[name][j][o] for j,o in zip(i, order)])).float()
-    return dict(z=pick('z'), reps=pick('reps'), theta=phase_grid(frames).expand(size, -1), ef=torch.from_numpy(a['ef'][i]))
+    if torch.rand(1, generator=g) < 0.5:
+        size, frames = max(1, size // 2), 2 * frames
+    i, start = torch.randint(len(features), (size,), generator=g).tolist(), torch.rand(
+        size, 1, generator=g
+    )
+    stored, tau = a['theta'].shape[1], (start + torch.arange(frames) / frames) % 1
+    phase = warp(tau, torch.from_numpy(a['alpha'][i])[:, None]) - torch.from_numpy(
+        a['theta'][i][:, :1]
+    )
+    order = (phase / (2 * math.pi) * stored).round().long().numpy() % stored
+    pick = lambda name: torch.from_numpy(
+        np.stack([a[name][j][o] for j, o in zip(i, order)])
+    ).float()
+    return dict(
+        z=pick('z'),
+        reps=pick('reps'),
+        theta=phase_grid(frames).expand(size, -1),
+        ef=torch.from_numpy(a['ef'][i]),
+    )
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #2d9c2e01
 def at_equal_phases(
-    film:Tensor, # (t ...) one beat, evenly in time, that begins at the prompt
-    task:Task,
-)->Tensor: # (t ...)
+    film: Tensor,  # (t ...) one beat, evenly in time, that begins at the prompt
+    task: Task,
+) -> Tensor:  # (t ...)
     "What a film shows at the phases of the task, if its beat lasts as long as the true one."
     since = unwarp(task.beat.theta, task.beat.alpha) - unwarp(task.at, task.beat.alpha)
-    return read_loop(film, 2*math.pi*(since % 1))
+    return read_loop(film, 2 * math.pi * (since % 1))
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #2d9c2e02
 @dataclass
 class TimeConditioned:
     "A network that counts time from the prompt."
-    stages:Stages
-    lvdm:LVDM # trained on `time_batch`
-    steps:int=8
+
+    stages: Stages
+    lvdm: LVDM  # trained on `time_batch`
+    steps: int = 8
 
     @torch.no_grad()
-    def __call__(self,
-        task:Task,
-    )->Tensor: # (t 1 h w)
+    def __call__(
+        self,
+        task: Task,
+    ) -> Tensor:  # (t 1 h w)
         since, n = phase_grid(len(task.beat))[None], len(task.beat)
         still = self.stages.codec.encode(task.prompt[None]).unsqueeze(1).expand(-1, n, -1, -1, -1)
-        z = self.lvdm.sample(lvdm_conditioning(torch.zeros(1, n, self.lvdm.config.reps), since, still, since[:,0]), seeded(task.seed, 3), self.steps)
+        z = self.lvdm.sample(
+            lvdm_conditioning(torch.zeros(1, n, self.lvdm.config.reps), since, still, since[:, 0]),
+            seeded(task.seed, 3),
+            self.steps,
+        )
         return at_equal_phases(self.stages.codec.decode(z[0]).clamp(0, 1), task)
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #52e731a7
 @dataclass
 class DeformationOnly:
     "The prompt, carried by what stage 2 and the motion stage say; nothing is painted."
-    stages:Stages        # with the VRDM and the motion stage that compete
-    clock:bool=False     # both count time since the prompt
-    told:bool=True       # the prompt's phase; False: as stage 1 reads it from the one frame
-    steps:int=8
+
+    stages: Stages  # with the VRDM and the motion stage that compete
+    clock: bool = False  # both count time since the prompt
+    told: bool = True  # the prompt's phase; False: as stage 1 reads it from the one frame
+    steps: int = 8
 
     @torch.no_grad()
-    def __call__(self,
-        task:Task,
-    )->Tensor: # (t 1 h w)
-        s, seen, theta = self.stages, read(self.stages.pcdm, task.prompt[None]), phase_grid(len(task.beat))
-        at = torch.zeros(1) if self.clock else task.at if self.told else median_phase(seen['posterior'])
-        reps = s.vrdm.sample(vrdm_conditioning(theta[None], seen['reps'].shape[1], seen['reps'], at, torch.tensor([task.beat.ef])), seeded(task.seed, 2), self.steps)
+    def __call__(
+        self,
+        task: Task,
+    ) -> Tensor:  # (t 1 h w)
+        s, seen, theta = (
+            self.stages,
+            read(self.stages.pcdm, task.prompt[None]),
+            phase_grid(len(task.beat)),
+        )
+        at = (
+            torch.zeros(1)
+            if self.clock
+            else task.at if self.told else median_phase(seen['posterior'])
+        )
+        reps = s.vrdm.sample(
+            vrdm_conditioning(
+                theta[None], seen['reps'].shape[1], seen['reps'], at, torch.tensor([task.beat.ef])
+            ),
+            seeded(task.seed, 2),
+            self.steps,
+        )
         fields = s.motion.fields(reps, theta[None])
         film = deform(task.prompt[None], read_loop(fields[0], at), fields)[0].clamp(0, 1)
         return at_equal_phases(film, task) if self.clock else film
-
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612426
 @dataclass(frozen=True)
 class MonaiConfig:
     "Size of the peer."
-    latent: int = 4                              # channels of a latent
-    channels: tuple[int,...] = (32, 64, 64)
-    attention: tuple[bool,...] = (False, False, True)
+
+    latent: int = 4  # channels of a latent
+    channels: tuple[int, ...] = (32, 64, 64)
+    attention: tuple[bool, ...] = (False, False, True)
 
     @classmethod
-    def tiny(cls): return cls(channels=(8, 8), attention=(False, True))
+    def tiny(cls):
+        return cls(channels=(8, 8), attention=(False, True))
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612401
 class MonaiPeer(Stage):
     "MONAI's 3-D diffusion U-Net over the latents of a clip, the prompt's latent concatenated."
+
     Config = MonaiConfig
 
-    def __init__(self, config:MonaiConfig=MonaiConfig()):
+    def __init__(self, config: MonaiConfig = MonaiConfig()):
         super().__init__()
-        try: from monai.networks import nets, schedulers
-        except ImportError: raise ImportError("this rival needs MONAI, which is not installed: pip install 'echovdiff[bench]'") from None
+        try:
+            from monai.networks import nets, schedulers
+        except ImportError:
+            raise ImportError(
+                "this rival needs MONAI, which is not installed: pip install 'echovdiff[bench]'"
+            ) from None
         self.config = config
         self.unet = self.build(nets, config)
-        self.noise, self.solver = (kind(1000, schedule='scaled_linear_beta', prediction_type='v_prediction', clip_sample=False) for kind in (schedulers.DDPMScheduler, schedulers.DDIMScheduler))
+        self.noise, self.solver = (
+            kind(
+                1000,
+                schedule='scaled_linear_beta',
+                prediction_type='v_prediction',
+                clip_sample=False,
+            )
+            for kind in (schedulers.DDPMScheduler, schedulers.DDIMScheduler)
+        )
 
-    def build(self, nets, c:MonaiConfig)->nn.Module: # (b 2c+1 t h w) -> (b c t h w)
+    def build(self, nets, c: MonaiConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
         "The network; MONAI's own."
-        return nets.DiffusionModelUNet(3, 2*c.latent+1, c.latent, num_res_blocks=1, channels=c.channels, attention_levels=c.attention, norm_num_groups=8, num_head_channels=8)
+        return nets.DiffusionModelUNet(
+            3,
+            2 * c.latent + 1,
+            c.latent,
+            num_res_blocks=1,
+            channels=c.channels,
+            attention_levels=c.attention,
+            norm_num_groups=8,
+            num_head_channels=8,
+        )
 
-    def predict(self,
-        x:Tensor, # (b c t h w) noisy latents, sides multiples of 4
-        k:Tensor, # (b) diffusion step
-        prompt:Tensor, # (b c h w)
-    )->Tensor: # (b c t h w) v
+    def predict(
+        self,
+        x: Tensor,  # (b c t h w) noisy latents, sides multiples of 4
+        k: Tensor,  # (b) diffusion step
+        prompt: Tensor,  # (b c h w)
+    ) -> Tensor:  # (b c t h w) v
         "One look of the U-Net."
-        still = prompt[:,:,None].expand_as(x)
-        along = torch.linspace(0, 1, x.shape[2], device=x.device)[:,None,None].expand(len(x), 1, -1, *x.shape[3:])
+        still = prompt[:, :, None].expand_as(x)
+        along = torch.linspace(0, 1, x.shape[2], device=x.device)[:, None, None].expand(
+            len(x), 1, -1, *x.shape[3:]
+        )
         return self.unet(torch.cat([x, still, along], 1), k)
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
         "MONAI's v-prediction; the prompt is the clip's first frame."
         z, chance = rearrange(batch['z'], 'b t c h w -> b c t h w'), chance or BatchRandom()
-        noise, k = chance.normal(*z.shape, device=z.device), (1000*chance.uniform(len(z), device=z.device)).long()
-        said = self.predict(self.noise.add_noise(original_samples=z, noise=noise, timesteps=k), k, z[:,:,0])
+        noise, k = (
+            chance.normal(*z.shape, device=z.device),
+            (1000 * chance.uniform(len(z), device=z.device)).long(),
+        )
+        said = self.predict(
+            self.noise.add_noise(original_samples=z, noise=noise, timesteps=k), k, z[:, :, 0]
+        )
         return dict(loss=F.mse_loss(said.float(), self.noise.get_velocity(z, noise, k)))
 
     @torch.no_grad()
-    def sample(self,
-        prompt:Tensor, # (b c h w) latent of the first frame
-        frames:int,
-        generator:torch.Generator,
-        steps:int=50,
-    )->Tensor: # (b t c h w)
+    def sample(
+        self,
+        prompt: Tensor,  # (b c h w) latent of the first frame
+        frames: int,
+        generator: torch.Generator,
+        steps: int = 50,
+    ) -> Tensor:  # (b t c h w)
         "Draw by MONAI's DDIM."
         b, c, h, w = prompt.shape
         x = torch.randn(b, c, frames, h, w, generator=generator).to(prompt)
         self.solver.set_timesteps(steps)
-        for k in self.solver.timesteps: x = self.solver.step(self.predict(x, k.expand(b).to(x.device), prompt), int(k), x)[0]
+        for k in self.solver.timesteps:
+            x = self.solver.step(self.predict(x, k.expand(b).to(x.device), prompt), int(k), x)[0]
         return rearrange(x, 'b c t h w -> b t c h w')
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612402
 @dataclass(frozen=True)
 class LucidConfig:
     "Size of the other peer."
-    latent: int = 4                              # channels of a latent
-    dim: int = 32                                # channels of the first level
-    mults: tuple[int,...] = (1, 2, 2)            # of the levels
+
+    latent: int = 4  # channels of a latent
+    dim: int = 32  # channels of the first level
+    mults: tuple[int, ...] = (1, 2, 2)  # of the levels
 
     @classmethod
-    def tiny(cls): return cls(dim=8, mults=(1, 2))
+    def tiny(cls):
+        return cls(dim=8, mults=(1, 2))
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612403
 class LucidPeer(MonaiPeer):
     "The 3-D U-Net of video-diffusion-pytorch in the place of MONAI's."
+
     Config = LucidConfig
 
-    def __init__(self, config:LucidConfig=LucidConfig()): super().__init__(config)
+    def __init__(self, config: LucidConfig = LucidConfig()):
+        super().__init__(config)
 
-    def build(self, nets, c:LucidConfig)->nn.Module: # (b 2c+1 t h w) -> (b c t h w)
+    def build(self, nets, c: LucidConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
         "The network."
-        try: from video_diffusion_pytorch import Unet3D
-        except (ImportError, RuntimeError) as error: raise ImportError(f"this rival needs video-diffusion-pytorch, and a torchvision that fits torch ({error}): pip install 'echovdiff[peers]', in an environment of its own") from None
-        net = Unet3D(c.dim, channels=2*c.latent+1, out_dim=c.latent, dim_mults=c.mults)
+        try:
+            from video_diffusion_pytorch import Unet3D
+        except (ImportError, RuntimeError) as error:
+            raise ImportError(
+                "this rival needs video-diffusion-pytorch, and a torchvision that fits torch"
+                f" ({error}): pip install 'echovdiff[peers]', in an environment of its own"
+            ) from None
+        net = Unet3D(c.dim, channels=2 * c.latent + 1, out_dim=c.latent, dim_mults=c.mults)
         for layer in net.modules():
-            if getattr(layer, 'rotary_emb', None): layer.rotary_emb = deepcopy(layer.rotary_emb) # all share one, which safetensors would refuse
+            if getattr(layer, 'rotary_emb', None):
+                layer.rotary_emb = deepcopy(
+                    layer.rotary_emb
+                )  # all share one, which safetensors would refuse
         return net
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612404
 @dataclass
 class Peer:
     "A peer's film, played by phase."
-    stages:Stages # whose codec it uses
-    net:nn.Module # with `sample` as `MonaiPeer`
-    steps:int=50
+
+    stages: Stages  # whose codec it uses
+    net: nn.Module  # with `sample` as `MonaiPeer`
+    steps: int = 50
 
     @torch.no_grad()
-    def __call__(self,
-        task:Task,
-    )->Tensor: # (t 1 h w)
-        z = self.net.sample(self.stages.codec.encode(task.prompt[None]), len(task.beat), seeded(task.seed, 3), self.steps)
+    def __call__(
+        self,
+        task: Task,
+    ) -> Tensor:  # (t 1 h w)
+        z = self.net.sample(
+            self.stages.codec.encode(task.prompt[None]),
+            len(task.beat),
+            seeded(task.seed, 3),
+            self.steps,
+        )
         return at_equal_phases(self.stages.codec.decode(z[0]).clamp(0, 1), task)

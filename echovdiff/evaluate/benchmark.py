@@ -36,237 +36,473 @@ from ..training.features import Features, feature_batch, motion_batch, with_moti
 from ..training.pipeline import untrained
 from ..training.pretrained import Stages, load_weights
 from echovdiff.evaluate.baselines import (
-    DeformationOnly, FromNoise, LucidConfig, LucidPeer, MonaiConfig, MonaiPeer, NearestNeighbour,
-    Peer, Rival, TimeConditioned, full_model_beat, static_prompt, time_batch,
+    DeformationOnly,
+    FromNoise,
+    LucidConfig,
+    LucidPeer,
+    MonaiConfig,
+    MonaiPeer,
+    NearestNeighbour,
+    Peer,
+    Rival,
+    TimeConditioned,
+    full_model_beat,
+    static_prompt,
+    time_batch,
 )
 from echovdiff.evaluate.protocol import (
-    PROMPTS, Protocol, begin_protocol, machine_facts, make_real, peak_memory, results_table,
-    rows_of, run_protocol,
+    PROMPTS,
+    Protocol,
+    begin_protocol,
+    machine_facts,
+    make_real,
+    peak_memory,
+    results_table,
+    rows_of,
+    run_protocol,
 )
 
-
 # %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91750
-PAINTED = 'A', 'B', 'C', 'D', 'D, no prompt', 'D, carried', 'clock', 'MONAI' # each a network of its own
-APART = 'Unet3D',                                         # the same, but wants an environment of its own
-MOVED = {'A, moved': ('VRDM', 'motion A', {}), 'B, moved': ('VRDM', 'motion B', {}), 'C, moved': ('VRDM', 'motion C', {}), 'D, moved': ('VRDM', 'motion D', {}),
-         'D, moved, phase read': ('VRDM', 'motion D', dict(told=False)), 'clock, moved': ('VRDM, clock', 'motion C', dict(clock=True))} # two networks, and how `DeformationOnly` uses them
+PAINTED = (
+    'A',
+    'B',
+    'C',
+    'D',
+    'D, no prompt',
+    'D, carried',
+    'clock',
+    'MONAI',
+)  # each a network of its own
+APART = ('Unet3D',)  # the same, but wants an environment of its own
+MOVED = {
+    'A, moved': ('VRDM', 'motion A', {}),
+    'B, moved': ('VRDM', 'motion B', {}),
+    'C, moved': ('VRDM', 'motion C', {}),
+    'D, moved': ('VRDM', 'motion D', {}),
+    'D, moved, phase read': ('VRDM', 'motion D', dict(told=False)),
+    'clock, moved': ('VRDM, clock', 'motion C', dict(clock=True)),
+}  # two networks, and how `DeformationOnly` uses them
 TRAINED = *PAINTED, *MOVED, *APART
 OTHERS = 'frozen', 'nearest', 'kit', 'kit, phase read'
-SHOWN = {f'kit, {p} shown': p for p in PROMPTS}               # from which frame
-SWEEP = ({f'kit, {n} steps': dict(steps=n) for n in (2, 8, 16)} | {f'kit, temperature {t:g}': dict(temperature=t) for t in (.7, 1.)} | {f'kit, guidance {g:g}': dict(guidance=g) for g in (1.5, 2., 3.)}
-         | {'kit, fixed alpha': dict(alpha=ALPHA_PAPER)} | {name: {} for name in SHOWN}) # how the kit is asked, by `full_model_beat`
-PEERS = 'MONAI', 'clock', 'D, carried', 'clock, moved', 'D, moved' # time against phase, painted and moved
-GROUPS = dict(painted=PAINTED, peers=PEERS, apart=APART, moved=tuple(MOVED), others=OTHERS, sweep=tuple(SWEEP))
+SHOWN = {f'kit, {p} shown': p for p in PROMPTS}  # from which frame
+SWEEP = (
+    {f'kit, {n} steps': dict(steps=n) for n in (2, 8, 16)}
+    | {f'kit, temperature {t:g}': dict(temperature=t) for t in (0.7, 1.0)}
+    | {f'kit, guidance {g:g}': dict(guidance=g) for g in (1.5, 2.0, 3.0)}
+    | {'kit, fixed alpha': dict(alpha=ALPHA_PAPER)}
+    | {name: {} for name in SHOWN}
+)  # how the kit is asked, by `full_model_beat`
+PEERS = (
+    'MONAI',
+    'clock',
+    'D, carried',
+    'clock, moved',
+    'D, moved',
+)  # time against phase, painted and moved
+GROUPS = dict(
+    painted=PAINTED, peers=PEERS, apart=APART, moved=tuple(MOVED), others=OTHERS, sweep=tuple(SWEEP)
+)
 
 @dataclass(frozen=True)
 class BenchPlan:
     "How much every contender learns, and how it is examined."
-    beats: int = 400                                       # training hearts
-    steps: int = 1600                                      # of every network that paints
-    monai_steps: int = 540                                 # of the peers' U-Nets, about as long where a machine computes in bf16
-    moving_steps: int = 1200                               # of every VRDM and motion stage
-    exam: Protocol = field(default_factory=lambda: Protocol(n=100)) # the seeds of the exam are those of training too
-    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(dim=96, layers=4, heads=3))
+
+    beats: int = 400  # training hearts
+    steps: int = 1600  # of every network that paints
+    monai_steps: int = 540  # of the peers' U-Nets, about as long where a machine computes in bf16
+    moving_steps: int = 1200  # of every VRDM and motion stage
+    exam: Protocol = field(
+        default_factory=lambda: Protocol(n=100)
+    )  # the seeds of the exam are those of training too
+    backbone: BackboneConfig = field(
+        default_factory=lambda: BackboneConfig(dim=96, layers=4, heads=3)
+    )
     monai: MonaiConfig = field(default_factory=MonaiConfig)
     lucid: LucidConfig = field(default_factory=LucidConfig)
     vrdm: VRDMConfig = field(default_factory=lambda: VRDMConfig(dim=96, layers=4, heads=3))
-    size: tuple[int,int] = (4, 16)                         # beats of a step, frames of each
-    moving_size: tuple[int,int] = (16, 16)                 # the same, of VRDM and motion stage
-    who: tuple[str,...] = (*MOVED, *OTHERS)                # competes, by name or by group; more may come to a bench that is done
+    size: tuple[int, int] = (4, 16)  # beats of a step, frames of each
+    moving_size: tuple[int, int] = (16, 16)  # the same, of VRDM and motion stage
+    who: tuple[str, ...] = (
+        *MOVED,
+        *OTHERS,
+    )  # competes, by name or by group; more may come to a bench that is done
 
     def __post_init__(self):
-        object.__setattr__(self, 'who', tuple(dict.fromkeys(name for w in self.who for name in GROUPS.get(w, (w,)))))
+        object.__setattr__(
+            self,
+            'who',
+            tuple(dict.fromkeys(name for w in self.who for name in GROUPS.get(w, (w,)))),
+        )
         if strange := [name for name in self.who if name not in (*TRAINED, *OTHERS, *SWEEP)]:
-            raise ValueError(f"expected contenders among {'; '.join((*TRAINED, *OTHERS, *SWEEP))}, or groups of them ({', '.join(GROUPS)}); got {'; '.join(strange)}")
+            raise ValueError(
+                f"expected contenders among {'; '.join((*TRAINED, *OTHERS, *SWEEP))}, or groups of"
+                f" them ({', '.join(GROUPS)}); got {'; '.join(strange)}"
+            )
 
-    def networks_of(self,
-        name:str, # of a contender
-    )->tuple[str,...]:
+    def networks_of(
+        self,
+        name: str,  # of a contender
+    ) -> tuple[str, ...]:
         "What has to be trained for it."
         return MOVED[name][:2] if name in MOVED else (name,) if name in TRAINED else ()
 
     @property
-    def networks(self)->list[str]:
+    def networks(self) -> list[str]:
         "All that has to be trained."
         return list(dict.fromkeys(net for name in self.who for net in self.networks_of(name)))
 
     @classmethod
-    def quick(cls): return cls(beats=48, steps=30, monai_steps=10, moving_steps=60, exam=Protocol(n=6, seeds=(0,)), who=(*PAINTED, *MOVED, *OTHERS))
-    @classmethod
-    def tiny(cls): return cls(4, 2, 2, 2, Protocol(n=2, seeds=(0,)), BackboneConfig(dim=32, layers=1, heads=2), MonaiConfig.tiny(), LucidConfig.tiny(), replace(VRDMConfig.tiny(), reps=128), (2, 8), (2, 8), ('D', 'D, moved', 'frozen'))
+    def quick(cls):
+        return cls(
+            beats=48,
+            steps=30,
+            monai_steps=10,
+            moving_steps=60,
+            exam=Protocol(n=6, seeds=(0,)),
+            who=(*PAINTED, *MOVED, *OTHERS),
+        )
 
-    def network(self,
-        name:str, # of `networks`
-    )->tuple[type[Stage],Any,str]: # its class, its config, what it learns from: 'phase', 'carried', 'time' or 'motion'
+    @classmethod
+    def tiny(cls):
+        return cls(
+            4,
+            2,
+            2,
+            2,
+            Protocol(n=2, seeds=(0,)),
+            BackboneConfig(dim=32, layers=1, heads=2),
+            MonaiConfig.tiny(),
+            LucidConfig.tiny(),
+            replace(VRDMConfig.tiny(), reps=128),
+            (2, 8),
+            (2, 8),
+            ('D', 'D, moved', 'frozen'),
+        )
+
+    def network(
+        self,
+        name: str,  # of `networks`
+    ) -> tuple[
+        type[Stage], Any, str
+    ]:  # its class, its config, what it learns from: 'phase', 'carried', 'time' or 'motion'
         "What is trained."
         both, base = ('content', 'motion'), replace(LVDMConfig(), backbone=self.backbone)
-        lvdm = lambda seats, kind='phase', **more: (LVDM, replace(base, injected=seats, **more), kind)
+        lvdm = lambda seats, kind='phase', **more: (
+            LVDM,
+            replace(base, injected=seats, **more),
+            kind,
+        )
         motion = lambda *hears: (Motion, MotionConfig(hears=hears), 'motion')
-        return {'A': lvdm(()), 'B': lvdm(('motion',)), 'C': lvdm(('content',)), 'D': lvdm(both), 'D, no prompt': lvdm(both, prompt=False), 'D, carried': lvdm(both, 'carried'),
-                'clock': lvdm(('motion',), 'time'), 'MONAI': (MonaiPeer, self.monai, 'time'), 'Unet3D': (LucidPeer, self.lucid, 'time'), 'VRDM': (VRDM, self.vrdm, 'phase'), 'VRDM, clock': (VRDM, self.vrdm, 'time'),
-                'motion A': motion(), 'motion B': motion('theta'), 'motion C': motion('reps'), 'motion D': motion('reps', 'theta')}[name]
+        return {
+            'A': lvdm(()),
+            'B': lvdm(('motion',)),
+            'C': lvdm(('content',)),
+            'D': lvdm(both),
+            'D, no prompt': lvdm(both, prompt=False),
+            'D, carried': lvdm(both, 'carried'),
+            'clock': lvdm(('motion',), 'time'),
+            'MONAI': (MonaiPeer, self.monai, 'time'),
+            'Unet3D': (LucidPeer, self.lucid, 'time'),
+            'VRDM': (VRDM, self.vrdm, 'phase'),
+            'VRDM, clock': (VRDM, self.vrdm, 'time'),
+            'motion A': motion(),
+            'motion B': motion('theta'),
+            'motion C': motion('reps'),
+            'motion D': motion('reps', 'theta'),
+        }[name]
 
-    def schedule(self,
-        name:str, # of `networks`
-    )->tuple[int,tuple[int,int]]: # steps, size of a step
+    def schedule(
+        self,
+        name: str,  # of `networks`
+    ) -> tuple[int, tuple[int, int]]:  # steps, size of a step
         "How much it learns."
-        if name in ('MONAI', *APART): return self.monai_steps, self.size
+        if name in ('MONAI', *APART):
+            return self.monai_steps, self.size
         return (self.steps, self.size) if name in PAINTED else (self.moving_steps, self.moving_size)
 
-
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad565fb
-def file_slug(name:str)->str: # of a contender; of its files
+def file_slug(name: str) -> str:  # of a contender; of its files
     "A name without spaces and commas."
     return name.replace(', ', '-').replace(' ', '-')
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56501
 _CALLED = {file_slug(name): name for name in (*TRAINED, *OTHERS, *SWEEP)}
 
-def shown_name(name:str)->str: # of a contender's files
+def shown_name(name: str) -> str:  # of a contender's files
     "The name that `file_slug` made it of."
     return _CALLED.get(name, name)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56502
 def batches_of(
-    kind:str, # 'phase', 'carried', 'time' or 'motion'
-    features:Features, stages:Stages, size:tuple[int,int], seed:int,
-)->Callable[[int],dict[str,Tensor]]: # step -> batch
+    kind: str,  # 'phase', 'carried', 'time' or 'motion'
+    features: Features,
+    stages: Stages,
+    size: tuple[int, int],
+    seed: int,
+) -> Callable[[int], dict[str, Tensor]]:  # step -> batch
     "What a network learns from."
-    plain = partial(dict(time=time_batch, motion=motion_batch).get(kind, feature_batch), features, *size, seed)
+    plain = partial(
+        dict(time=time_batch, motion=motion_batch).get(kind, feature_batch), features, *size, seed
+    )
     return (lambda step: with_motion(plain(step), stages.motion)) if kind == 'carried' else plain
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56503
 def train_model(
-    run:Path, plan:BenchPlan, name:str, seed:int,
-)->None:
+    run: Path,
+    plan: BenchPlan,
+    name: str,
+    seed: int,
+) -> None:
     "Train one network with one seed; its weights land in run/NAME/SEED/weights."
-    folder = run/file_slug(name)/str(seed)
-    if (folder/'weights').is_dir(): return
+    folder = run / file_slug(name) / str(seed)
+    if (folder / 'weights').is_dir():
+        return
     torch.set_num_threads(1)
     (make, config, kind), (steps, size) = plan.network(name), plan.schedule(name)
-    stages = load_weights(); batches, net = batches_of(kind, Features(run/'features'), stages, size, seed), untrained(partial(make, config), seed)
-    if kind == 'motion': net.basis.copy_(stages.motion.basis)
-    net = fit(net, batches, steps, folder, 1.3e-3, seed, ema=.99, resume=True, precision=fast_precision(), save_every=100)
-    net.save(folder/'weights', dict(contender=name, steps=steps, seed=seed))
+    stages = load_weights()
+    batches, net = batches_of(kind, Features(run / 'features'), stages, size, seed), untrained(
+        partial(make, config), seed
+    )
+    if kind == 'motion':
+        net.basis.copy_(stages.motion.basis)
+    net = fit(
+        net,
+        batches,
+        steps,
+        folder,
+        1.3e-3,
+        seed,
+        ema=0.99,
+        resume=True,
+        precision=fast_precision(),
+        save_every=100,
+    )
+    net.save(folder / 'weights', dict(contender=name, steps=steps, seed=seed))
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56504
 def spent(
-    run:Path, plan:BenchPlan, name:str, # of a contender
-)->float:
+    run: Path,
+    plan: BenchPlan,
+    name: str,  # of a contender
+) -> float:
     "Seconds that its networks learnt, in the mean of the seeds."
-    return sum(training_seconds(run/file_slug(net)/str(seed)) for net in plan.networks_of(name) for seed in plan.exam.seeds)/len(plan.exam.seeds)
+    return sum(
+        training_seconds(run / file_slug(net) / str(seed))
+        for net in plan.networks_of(name)
+        for seed in plan.exam.seeds
+    ) / len(plan.exam.seeds)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56505
 @cache
-def _nearest(run:Path)->NearestNeighbour: return NearestNeighbour(Pool(run/'pool'), load_weights().pcdm) # looks at all training beats, so only once
+def _nearest(run: Path) -> NearestNeighbour:
+    return NearestNeighbour(
+        Pool(run / 'pool'), load_weights().pcdm
+    )  # looks at all training beats, so only once
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56506
 def contender(
-    run:Path, plan:BenchPlan, name:str,
-    seed:int, # with which it was trained
-)->Rival:
+    run: Path,
+    plan: BenchPlan,
+    name: str,
+    seed: int,  # with which it was trained
+) -> Rival:
     "Any of the contenders, ready to draw."
-    stages, kept = load_weights(), lambda net: plan.network(net)[0].from_folder(run/file_slug(net)/str(seed)/'weights')
-    if name == 'frozen': return static_prompt
-    if name == 'nearest': return _nearest(run)
-    if name.startswith('kit'): return full_model_beat(stages, **SWEEP.get(name, dict(told=name == 'kit')))
+    stages, kept = load_weights(), lambda net: plan.network(net)[0].from_folder(
+        run / file_slug(net) / str(seed) / 'weights'
+    )
+    if name == 'frozen':
+        return static_prompt
+    if name == 'nearest':
+        return _nearest(run)
+    if name.startswith('kit'):
+        return full_model_beat(stages, **SWEEP.get(name, dict(told=name == 'kit')))
     if name in MOVED:
         vrdm, motion, how = MOVED[name]
         return DeformationOnly(replace(stages, vrdm=kept(vrdm), motion=kept(motion)), **how)
-    if name == 'D, carried': return full_model_beat(replace(stages, lvdm=kept(name)))
-    return dict(MONAI=Peer, Unet3D=Peer, clock=TimeConditioned).get(name, FromNoise)(stages, kept(name))
+    if name == 'D, carried':
+        return full_model_beat(replace(stages, lvdm=kept(name)))
+    return dict(MONAI=Peer, Unet3D=Peer, clock=TimeConditioned).get(name, FromNoise)(
+        stages, kept(name)
+    )
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #d074b53a
 def bench(
-    run:str|Path, # a folder; a bench that was broken off goes on, and one that is done takes new contenders
-    plan:BenchPlan=BenchPlan(),
-    workers:int=2,
-    tell:Callable[[str],None]=print,
-)->dict: # results.json
+    run: (
+        str | Path
+    ),  # a folder; a bench that was broken off goes on, and one that is done takes new contenders
+    plan: BenchPlan = BenchPlan(),
+    workers: int = 2,
+    tell: Callable[[str], None] = print,
+) -> dict:  # results.json
     "Train all contenders, let everybody sit the exam, and write run/results.json."
     run = Path(run)
     facts = begin_protocol(run, 'plan', json.loads(json.dumps(asdict(plan))), grows='who')
     plan = replace(plan, who=tuple(facts['who']))
     stages = load_weights()
-    pool = Pool.build(run/'pool', plan.beats, 0, workers=workers)
-    Features.build(run/'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
-    Parallel(workers)(delayed(train_model)(run, plan, name, seed) for seed in plan.exam.seeds for name in plan.networks)
-    for name,other in dict(real=False, others=True).items(): run_protocol(name, make_real, plan.exam, run/'exam', workers=workers, other=other)
+    pool = Pool.build(run / 'pool', plan.beats, 0, workers=workers)
+    Features.build(run / 'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
+    Parallel(workers)(
+        delayed(train_model)(run, plan, name, seed)
+        for seed in plan.exam.seeds
+        for name in plan.networks
+    )
+    for name, other in dict(real=False, others=True).items():
+        run_protocol(name, make_real, plan.exam, run / 'exam', workers=workers, other=other)
     for name in plan.who:
-        start = time.time(); run_protocol(file_slug(name), partial(contender, run, plan, name), plan.exam, run/'exam', workers=workers, prompt=SHOWN.get(name))
+        start = time.time()
+        run_protocol(
+            file_slug(name),
+            partial(contender, run, plan, name),
+            plan.exam,
+            run / 'exam',
+            workers=workers,
+            prompt=SHOWN.get(name),
+        )
         tell(f'{name}: drawn and graded in {time.time()-start:.0f} s')
-    found = results_table(run/'exam') | dict(plan=facts, machine=machine_facts(), weights=stages.name)
-    known = json.loads((run/'results.json').read_text())['cost'] if (run/'results.json').exists() else {}
-    slow = lambda name: median(row['seconds'] for row in rows_of(run/'exam'/f'{file_slug(name)}.jsonl'))
-    found['cost'] = {name: dict(seconds=slow(name), mb=known.get(name, {}).get('mb') or peak_memory(partial(contender, run, plan, name), plan.exam), learnt=spent(run, plan, name)) for name in plan.who}
-    found['loss'] = {name: [read_log(run/file_slug(name)/str(seed)).get('loss', [None])[-1] for seed in plan.exam.seeds] for name in plan.networks}
-    write_json(run/'results.json', found)
+    found = results_table(run / 'exam') | dict(
+        plan=facts, machine=machine_facts(), weights=stages.name
+    )
+    known = (
+        json.loads((run / 'results.json').read_text())['cost']
+        if (run / 'results.json').exists()
+        else {}
+    )
+    slow = lambda name: median(
+        row['seconds'] for row in rows_of(run / 'exam' / f'{file_slug(name)}.jsonl')
+    )
+    found['cost'] = {
+        name: dict(
+            seconds=slow(name),
+            mb=known.get(name, {}).get('mb')
+            or peak_memory(partial(contender, run, plan, name), plan.exam),
+            learnt=spent(run, plan, name),
+        )
+        for name in plan.who
+    }
+    found['loss'] = {
+        name: [
+            read_log(run / file_slug(name) / str(seed)).get('loss', [None])[-1]
+            for seed in plan.exam.seeds
+        ]
+        for name in plan.networks
+    }
+    write_json(run / 'results.json', found)
     return found
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e394
-COLUMNS = dict(phase_error=('phase error', 'mean', 100, '% of a beat'), area_correlation=('area correlation', 'median', 1, ''), area_amplitude=('area amplitude', 'mean', 1, '× true'), ef_error=('EF error', 'mean', 100, 'points'),
-               loop_closure=('loop closure', 'median', 1, '× a step'), prompt_psnr=('prompt', 'mean', 1, 'dB'), power_12=('texture, k = 12', 'mean', 1, '× real'), tlpips=('tLPIPS', 'mean', 1, ''), tssim=('tSSIM', 'mean', 1, ''), frechet=('Fréchet distance', None, 1, ''))
+COLUMNS = dict(
+    phase_error=('phase error', 'mean', 100, '% of a beat'),
+    area_correlation=('area correlation', 'median', 1, ''),
+    area_amplitude=('area amplitude', 'mean', 1, '× true'),
+    ef_error=('EF error', 'mean', 100, 'points'),
+    loop_closure=('loop closure', 'median', 1, '× a step'),
+    prompt_psnr=('prompt', 'mean', 1, 'dB'),
+    power_12=('texture, k = 12', 'mean', 1, '× real'),
+    tlpips=('tLPIPS', 'mean', 1, ''),
+    tssim=('tSSIM', 'mean', 1, ''),
+    frechet=('Fréchet distance', None, 1, ''),
+)
 
-def column_title(key:str)->str: # of a column
+def column_title(key: str) -> str:  # of a column
     "What a column says, and its unit."
     name, _, _, unit = COLUMNS[key]
     return f'{name} ({unit})' if unit else name
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e301
 def table_cells(
-    found:dict, # results.json
-)->dict[str,dict[str,tuple[float,float,float]]]: # rival -> column -> value, low, high, in the column's unit
+    found: dict,  # results.json
+) -> dict[
+    str, dict[str, tuple[float, float, float]]
+]:  # rival -> column -> value, low, high, in the column's unit
     "The numbers of a table."
     pick = lambda r, key, kind: r[key][kind] if kind else r[key]
-    return {name: {key: tuple(scale*v for v in pick(r, key, kind)) for key,(_, kind, scale, _) in COLUMNS.items() if key in r} for name,r in found['rivals'].items()}
+    return {
+        name: {
+            key: tuple(scale * v for v in pick(r, key, kind))
+            for key, (_, kind, scale, _) in COLUMNS.items()
+            if key in r
+        }
+        for name, r in found['rivals'].items()
+    }
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e302
-def result_columns(found:dict)->list[str]: # results.json
+def result_columns(found: dict) -> list[str]:  # results.json
     "The columns that some rival has a number in."
     return [key for key in COLUMNS if any(key in row for row in table_cells(found).values())]
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e303
 def as_markdown(
-    found:dict, # results.json
-    keys:tuple[str,...]=tuple(COLUMNS), # of the columns
-)->str:
+    found: dict,  # results.json
+    keys: tuple[str, ...] = tuple(COLUMNS),  # of the columns
+) -> str:
     "A table for a page."
     head = ['', 'n', *map(column_title, keys)]
-    number = lambda v: '{:.3g} [{:.3g}, {:.3g}]'.format(*(x if abs(x) > 1e-6 else 0. for x in v))
-    rows = [[shown_name(name), str(found['rivals'][name]['n']), *(number(row[key]) if key in row else '' for key in keys)] for name,row in table_cells(found).items()]
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (head, ['---']*len(head), *rows))
+    number = lambda v: '{:.3g} [{:.3g}, {:.3g}]'.format(*(x if abs(x) > 1e-6 else 0.0 for x in v))
+    rows = [
+        [
+            shown_name(name),
+            str(found['rivals'][name]['n']),
+            *(number(row[key]) if key in row else '' for key in keys),
+        ]
+        for name, row in table_cells(found).items()
+    ]
+    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (head, ['---'] * len(head), *rows))
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e304
 def plot_results(
-    found:dict, # results.json
-    columns:tuple[str,...]=('phase_error', 'ef_error', 'frechet'),
-)->Figure:
+    found: dict,  # results.json
+    columns: tuple[str, ...] = ('phase_error', 'ef_error', 'frechet'),
+) -> Figure:
     "Rivals side by side, with 95 % intervals."
-    rows = table_cells(found); names = list(rows)[::-1]
+    rows = table_cells(found)
+    names = list(rows)[::-1]
     labels = list(map(shown_name, names))
-    fig, axes = plt.subplots(1, len(columns), figsize=(3.1*len(columns), .28*len(names)+.8), sharey=True, layout='constrained')
-    for ax,key in zip(axes, columns):
-        v = [rows[n].get(key, (float('nan'),)*3) for n in names]
-        ax.errorbar([x[0] for x in v], labels, xerr=[[max(0, x[0]-x[1]) for x in v], [max(0, x[2]-x[0]) for x in v]], fmt='o', color=COLORS['pred'], ms=5, capsize=2)
-        ax.set_xlabel(column_title(key)); ax.grid(axis='x', alpha=.3)
+    fig, axes = plt.subplots(
+        1,
+        len(columns),
+        figsize=(3.1 * len(columns), 0.28 * len(names) + 0.8),
+        sharey=True,
+        layout='constrained',
+    )
+    for ax, key in zip(axes, columns):
+        v = [rows[n].get(key, (float('nan'),) * 3) for n in names]
+        ax.errorbar(
+            [x[0] for x in v],
+            labels,
+            xerr=[[max(0, x[0] - x[1]) for x in v], [max(0, x[2] - x[0]) for x in v]],
+            fmt='o',
+            color=COLORS['pred'],
+            ms=5,
+            capsize=2,
+        )
+        ax.set_xlabel(column_title(key))
+        ax.grid(axis='x', alpha=0.3)
     return fig
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e305
 def read_results(
-    path:str|Path, # a results.json, or the folder of its run
-)->dict:
+    path: str | Path,  # a results.json, or the folder of its run
+) -> dict:
     "What a bench has written. Raises ValueError if that is something else."
-    path = Path(path)/'results.json' if Path(path).is_dir() else Path(path)
-    if not path.exists(): raise ValueError(f'there is no {path}: give a results.json, or the folder that `echovdiff bench` wrote it to')
+    path = Path(path) / 'results.json' if Path(path).is_dir() else Path(path)
+    if not path.exists():
+        raise ValueError(
+            f'there is no {path}: give a results.json, or the folder that `echovdiff bench` wrote'
+            ' it to'
+        )
     found = json.loads(path.read_text())
-    if not (isinstance(found, dict) and 'rivals' in found): raise ValueError(f'{path} holds no rivals: expected the results.json of `echovdiff bench`')
+    if not (isinstance(found, dict) and 'rivals' in found):
+        raise ValueError(f'{path} holds no rivals: expected the results.json of `echovdiff bench`')
     return found
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e306
 def chosen_contenders(
-    found:dict, # results.json
-    who:tuple[str,...], # rivals, in the order wanted
-)->dict:
+    found: dict,  # results.json
+    who: tuple[str, ...],  # rivals, in the order wanted
+) -> dict:
     "The results of some of the rivals."
-    if strangers := [name for name in who if name not in found['rivals']]: raise ValueError(f"no results of {', '.join(strangers)}: expected some of {', '.join(found['rivals'])}")
+    if strangers := [name for name in who if name not in found['rivals']]:
+        raise ValueError(
+            f"no results of {', '.join(strangers)}: expected some of {', '.join(found['rivals'])}"
+        )
     return found | dict(rivals={name: found['rivals'][name] for name in who})

@@ -26,44 +26,50 @@ from ..data.sector import check_size, crop_square
 from ..data.store import Store
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #f62eae5b
-STRUCTURES = dict(lv=1, myocardium=2, la=3) # values in a label map; 0 is background
+STRUCTURES = dict(lv=1, myocardium=2, la=3)  # values in a label map; 0 is background
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #e60d2da0
 @dataclass
 class LabelledStills:
     "Frames with experts' labels. Raises `InputError` if the parts do not agree."
-    frames:np.ndarray # (n h w) uint8
-    labels:np.ndarray # (n h w) uint8, as in `STRUCTURES`
-    patient:np.ndarray # (n) of whom
-    is_ed:np.ndarray # (n) bool: end-diastole; or else end-systole
-    mm_per_px:np.ndarray # (n) mm, nan where unknown
-    ef:np.ndarray # (n) EF of the patient as the set gives it, fraction; nan where unknown
-    known:tuple[str,...]=tuple(STRUCTURES) # the structures that were labelled
+
+    frames: np.ndarray  # (n h w) uint8
+    labels: np.ndarray  # (n h w) uint8, as in `STRUCTURES`
+    patient: np.ndarray  # (n) of whom
+    is_ed: np.ndarray  # (n) bool: end-diastole; or else end-systole
+    mm_per_px: np.ndarray  # (n) mm, nan where unknown
+    ef: np.ndarray  # (n) EF of the patient as the set gives it, fraction; nan where unknown
+    known: tuple[str, ...] = tuple(STRUCTURES)  # the structures that were labelled
 
     def __post_init__(self):
         parts = self.frames, self.labels, self.patient, self.is_ed, self.mm_per_px, self.ef
         counts = sorted({len(part) for part in parts})
         if len(counts) > 1 or not counts[0]:
-            raise InputError("expected labels, patient and phase of one frame or more, "
-                             f"got {counts}; look for missing files")
+            raise InputError(
+                "expected labels, patient and phase of one frame or more, "
+                f"got {counts}; look for missing files"
+            )
         if self.labels.shape != self.frames.shape:
-            raise InputError(f"expected labels of the frames' shape {self.frames.shape}, "
-                             f"got {self.labels.shape}; resample one of them")
+            raise InputError(
+                f"expected labels of the frames' shape {self.frames.shape}, "
+                f"got {self.labels.shape}; resample one of them"
+            )
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #5e2870e7
 @patch
-def __len__(self:LabelledStills): return len(self.frames)
+def __len__(self: LabelledStills):
+    return len(self.frames)
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #5e287001
 @patch
-def __repr__(self:LabelledStills):
+def __repr__(self: LabelledStills):
     patients, ed, names = len(set(self.patient)), self.is_ed.sum(), ', '.join(self.known)
     return f"Stills({len(self)} frames of {patients} patients, {ed} of them ED, with {names})"
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #5fe74bf5
 def ed_es_pairs(
-    stills:LabelledStills,
-)->np.ndarray: # (p 2) numbers of the ED and the ES frame of each heart that has both
+    stills: LabelledStills,
+) -> np.ndarray:  # (p 2) numbers of the ED and the ES frame of each heart that has both
     "ED and ES of the same heart, patient by patient."
     found = defaultdict(lambda: ([], []))
     for n, (patient, is_ed) in enumerate(zip(stills.patient, stills.is_ed)):
@@ -73,24 +79,24 @@ def ed_es_pairs(
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #93c41f25
 def to_grid(
-    picture:np.ndarray, # (h w)
-    mm:tuple[float,float], # size of a pixel across and down, mm
-    size:int=112, # side of the result, px
-)->tuple[np.ndarray,float]: # (size size), and its mm per px
+    picture: np.ndarray,  # (h w)
+    mm: tuple[float, float],  # size of a pixel across and down, mm
+    size: int = 112,  # side of the result, px
+) -> tuple[np.ndarray, float]:  # (size size), and its mm per px
     "A picture on a square grid of square pixels, its top at the top."
     high, wide = picture.shape
     fine = min(mm)
-    shape = round(wide*mm[0]/fine), round(high*mm[1]/fine)
+    shape = round(wide * mm[0] / fine), round(high * mm[1] / fine)
     even = cv2.resize(picture, shape, interpolation=cv2.INTER_LINEAR)
     side = max(shape)
-    return crop_square(even, ((shape[0]-side)//2, 0, side), size), fine*side/size
+    return crop_square(even, ((shape[0] - side) // 2, 0, side), size), fine * side / size
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #b446b7b7
 def labels_to_grid(
-    labels:np.ndarray, # (h w) uint8
-    mm:tuple[float,float], # size of a pixel across and down, mm
-    size:int=112, # side of the result, px
-)->np.ndarray: # (size size) uint8
+    labels: np.ndarray,  # (h w) uint8
+    mm: tuple[float, float],  # size of a pixel across and down, mm
+    size: int = 112,  # side of the result, px
+) -> np.ndarray:  # (size size) uint8
     "A label map on a square grid of square pixels."
     each = [(labels == k).astype(np.float32) for k in (0, *STRUCTURES.values())]
     shares = [to_grid(one, mm, size)[0] for one in each]
@@ -98,54 +104,59 @@ def labels_to_grid(
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #054cf44d
 def read_volume(
-    path:Path, # .nii or .nii.gz
-)->tuple[np.ndarray,tuple[float,float]]: # (t h w) uint8, size of a pixel across and down in mm
+    path: Path,  # .nii or .nii.gz
+) -> tuple[np.ndarray, tuple[float, float]]:  # (t h w) uint8, size of a pixel across and down in mm
     "The frames of a NIfTI file. `InputError` for one that can't be read."
     try:
         image = nibabel.load(path)
         frames = np.asarray(image.dataobj).T
         mm = tuple(float(v) for v in image.header.get_zooms()[:2])
     except Exception as e:
-        raise InputError(f"{path} cannot be decoded ({type(e).__name__}): "
-                         "it is truncated or damaged; copy it again") from None
+        raise InputError(
+            f"{path} cannot be decoded ({type(e).__name__}): "
+            "it is truncated or damaged; copy it again"
+        ) from None
     check_size(frames.shape[-2:], 1 if frames.ndim == 2 else len(frames))
     return np.clip(frames, 0, 255).astype(np.uint8).reshape(-1, *frames.shape[-2:]), mm
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #e961218d
 def read_info(
-    path:Path, # Info_4CH.cfg
-)->dict[str,str]: # key in small letters -> value; {} where there is no file
+    path: Path,  # Info_4CH.cfg
+) -> dict[str, str]:  # key in small letters -> value; {} where there is no file
     "What CAMUS notes beside a sequence."
     parser = ConfigParser(strict=False, interpolation=None)
-    if path.exists(): parser.read_string('[film]\n' + path.read_text(errors='replace'))
+    if path.exists():
+        parser.read_string('[film]\n' + path.read_text(errors='replace'))
     return dict(parser['film']) if parser.sections() else {}
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #fa61cdaf
-def _still(path, phase): # of a patient's folder -> frame and labels (h w), mm; None: no such files
+def _still(path, phase):  # of a patient's folder -> frame and labels (h w), mm; None: no such files
     stem = f'{path.name}_4CH_{phase}'
-    files = [path/f'{stem}.nii.gz', path/f'{stem}_gt.nii.gz']
-    if not all(file.exists() for file in files): return None
+    files = [path / f'{stem}.nii.gz', path / f'{stem}_gt.nii.gz']
+    if not all(file.exists() for file in files):
+        return None
     (frames, mm), (labels, _) = map(read_volume, files)
     return frames[0], labels[0], mm
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #9910e603
-def _of_half(path, phase): # the same, from the half sequence
-    files = [path/f'{path.name}_4CH_half_sequence{tail}.nii.gz' for tail in ('', '_gt')]
-    number = read_info(path/'Info_4CH.cfg').get(phase.lower(), '')
-    if not all(file.exists() for file in files) or not re.fullmatch(r'\d+', number): return None
+def _of_half(path, phase):  # the same, from the half sequence
+    files = [path / f'{path.name}_4CH_half_sequence{tail}.nii.gz' for tail in ('', '_gt')]
+    number = read_info(path / 'Info_4CH.cfg').get(phase.lower(), '')
+    if not all(file.exists() for file in files) or not re.fullmatch(r'\d+', number):
+        return None
     (frames, mm), (labels, _) = map(read_volume, files)
-    n = int(number)-1
+    n = int(number) - 1
     return (frames[n], labels[n], mm) if 0 <= n < min(len(frames), len(labels)) else None
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #27a9f6d9
 def read_camus(
-    folder:str|Path, # that holds patient0001 and so on, at any depth
-)->LabelledStills:
+    folder: str | Path,  # that holds patient0001 and so on, at any depth
+) -> LabelledStills:
     "ED and ES of each patient's apical four-chamber view. Patients are numbered, not named."
     rows = []
     places = sorted({file.parent for file in Path(folder).rglob('patient*_4CH_*_gt.nii.gz')})
     for number, path in enumerate(places):
-        ef = float(read_info(path/'Info_4CH.cfg').get('ef', 'nan'))/100
+        ef = float(read_info(path / 'Info_4CH.cfg').get('ef', 'nan')) / 100
         for phase in ('ED', 'ES'):
             if found := _still(path, phase) or _of_half(path, phase):
                 frame, labels, mm = found
@@ -153,32 +164,37 @@ def read_camus(
                 labels = labels_to_grid(labels, mm)
                 rows.append((frame, labels, number, phase == 'ED', mm_per_px, ef))
     if not rows:
-        raise InputError("expected patient0001/patient0001_4CH_ED.nii.gz with its _gt, or a half "
-                         f"sequence with Info_4CH.cfg, found none in {folder}; "
-                         "name the folder above the patients")
+        raise InputError(
+            "expected patient0001/patient0001_4CH_ED.nii.gz with its _gt, or a half "
+            f"sequence with Info_4CH.cfg, found none in {folder}; "
+            "name the folder above the patients"
+        )
     return LabelledStills(*map(np.array, zip(*rows)))
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #113d42fe
 def stills_of(
-    beat:Beat, # with its mask
-    number:int, # of its patient
-)->list[tuple]: # a row of `LabelledStills` for ED and for ES
+    beat: Beat,  # with its mask
+    number: int,  # of its patient
+) -> list[tuple]:  # a row of `LabelledStills` for ED and for ES
     "The frames of a beat that are nearest to ED and ES."
     rows, ef = [], np.nan if beat.ef is None else beat.ef
-    for phase in (0., torch.pi):
-        n = wrap(beat.theta-phase).abs().argmin()
-        frame = (beat.video[n,0]*255).round().byte().numpy()
-        rows.append((frame, (beat.mask[n] >= .5).byte().numpy(), number, phase == 0, np.nan, ef))
+    for phase in (0.0, torch.pi):
+        n = wrap(beat.theta - phase).abs().argmin()
+        frame = (beat.video[n, 0] * 255).round().byte().numpy()
+        rows.append((frame, (beat.mask[n] >= 0.5).byte().numpy(), number, phase == 0, np.nan, ef))
     return rows
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #831b8e95
 def read_store(
-    folder:str|Path, # of a store
-)->LabelledStills:
+    folder: str | Path,  # of a store
+) -> LabelledStills:
     "ED and ES of each beat, with the mask of the left ventricle."
-    try: store = Store(folder)
-    except ValueError as e: raise InputError(str(e)) from None
-    if not len(store): raise InputError(f"expected beats, {folder} is empty; prepare other films")
+    try:
+        store = Store(folder)
+    except ValueError as e:
+        raise InputError(str(e)) from None
+    if not len(store):
+        raise InputError(f"expected beats, {folder} is empty; prepare other films")
     names, rows = {}, []
     for n in range(len(store)):
         beat = store[n]
@@ -187,25 +203,30 @@ def read_store(
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #e8cd7579
 def read_npz(
-    path:str|Path, # .npz
-)->LabelledStills:
+    path: str | Path,  # .npz
+) -> LabelledStills:
     "Stills from one file of arrays. `InputError` where an array is missing."
     with np.load(path, allow_pickle=False) as held:
         missing = {'frames', 'masks', 'patient', 'phase'} - set(held.files)
         if missing:
-            raise InputError(f"expected the arrays frames, masks, patient and phase in {path}, "
-                             f"found no {', '.join(sorted(missing))}; add them")
+            raise InputError(
+                f"expected the arrays frames, masks, patient and phase in {path}, "
+                f"found no {', '.join(sorted(missing))}; add them"
+            )
         unknown = np.full(len(held['frames']), np.nan)
         _, patient = np.unique(held['patient'], return_inverse=True)
         facts = {key: held[key].astype(float) for key in ('mm_per_px', 'ef') if key in held.files}
         facts = dict(mm_per_px=unknown, ef=unknown) | facts
-        return LabelledStills(held['frames'], held['masks'], patient, held['phase'] == 'ED', **facts)
+        return LabelledStills(
+            held['frames'], held['masks'], patient, held['phase'] == 'ED', **facts
+        )
 
 # %% ../../nbs/evaluate/00_labelled_stills.ipynb #93746a9e
 def open_labelled_stills(
-    path:str|Path, # an .npz file, a store, or the folder of CAMUS
-)->LabelledStills:
+    path: str | Path,  # an .npz file, a store, or the folder of CAMUS
+) -> LabelledStills:
     "Stills from whatever lies there."
     path = Path(path)
-    if path.is_file(): return read_npz(path)
-    return read_store(path) if (path/'ends').is_dir() else read_camus(path)
+    if path.is_file():
+        return read_npz(path)
+    return read_store(path) if (path / 'ends').is_dir() else read_camus(path)

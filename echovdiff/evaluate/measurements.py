@@ -22,106 +22,124 @@ from .labelled_stills import LabelledStills, STRUCTURES, ed_es_pairs
 @dataclass(frozen=True)
 class LongAxis:
     "The long axis of a left ventricle; points are (row, column), px."
-    ring:np.ndarray # (2) middle of the mitral ring
-    apex:np.ndarray # (2)
+
+    ring: np.ndarray  # (2) middle of the mitral ring
+    apex: np.ndarray  # (2)
 
     @property
-    def length(self)->float: # px, both ends included
-        return float(np.linalg.norm(self.apex-self.ring))+1
+    def length(self) -> float:  # px, both ends included
+        return float(np.linalg.norm(self.apex - self.ring)) + 1
 
     @property
-    def up(self)->np.ndarray: # (2) unit vector from the ring to the apex
-        return (self.apex-self.ring)/max(np.linalg.norm(self.apex-self.ring), 1e-9)
+    def up(self) -> np.ndarray:  # (2) unit vector from the ring to the apex
+        return (self.apex - self.ring) / max(np.linalg.norm(self.apex - self.ring), 1e-9)
 
-    def height(self, points:np.ndarray)->np.ndarray: # (... 2) -> (...) px above the ring
+    def height(self, points: np.ndarray) -> np.ndarray:  # (... 2) -> (...) px above the ring
         "How far towards the apex points lie, along the axis."
-        return (points-self.ring) @ self.up
+        return (points - self.ring) @ self.up
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #bc15dca8
-def _lower_end(points): # (n 2) pixels of a ventricle -> (2) middle of its lower end
-    axis = np.linalg.svd(points-points.mean(0), full_matrices=False)[2][0]
-    along = (points-points.mean(0)) @ (axis if axis[0] > 0 else -axis)
-    return points[along > along.max()-1.5].mean(0)
+def _lower_end(points):  # (n 2) pixels of a ventricle -> (2) middle of its lower end
+    axis = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][0]
+    along = (points - points.mean(0)) @ (axis if axis[0] > 0 else -axis)
+    return points[along > along.max() - 1.5].mean(0)
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #bc15dc01
 def long_axis_of(
-    labels:np.ndarray, # (h w)
-)->LongAxis|None: # None without a ventricle
+    labels: np.ndarray,  # (h w)
+) -> LongAxis | None:  # None without a ventricle
     "From the middle of the mitral ring to the apex."
     lv, la = labels == STRUCTURES['lv'], labels == STRUCTURES['la']
     points = np.argwhere(lv).astype(float)
-    if len(points) < 10: return None
+    if len(points) < 10:
+        return None
     ring = np.argwhere(lv & binary_dilation(la, iterations=2))
     middle = ring.mean(0) if len(ring) > 2 else _lower_end(points)
-    return LongAxis(middle, points[np.linalg.norm(points-middle, axis=1).argmax()])
+    return LongAxis(middle, points[np.linalg.norm(points - middle, axis=1).argmax()])
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #b3707c93
 def wall_thickness(
-    labels:np.ndarray, # (h w)
-)->float: # px; nan without muscle or ventricle
+    labels: np.ndarray,  # (h w)
+) -> float:  # px; nan without muscle or ventricle
     "Muscle area over the length of its inner edge."
     lv, muscle = labels == STRUCTURES['lv'], labels == STRUCTURES['myocardium']
     border = lv & ~binary_erosion(lv)
     inner = border & binary_dilation(muscle, iterations=2)
-    if not inner.any(): return np.nan
-    return float(muscle.sum()/(perimeter(lv)*inner.sum()/border.sum()))
+    if not inner.any():
+        return np.nan
+    return float(muscle.sum() / (perimeter(lv) * inner.sum() / border.sum()))
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #a309c377
-def _sizes(labels): # (h w) -> area of each structure (px²), nan where there is none
+def _sizes(labels):  # (h w) -> area of each structure (px²), nan where there is none
     sizes = {name: float((labels == value).sum()) or np.nan for name, value in STRUCTURES.items()}
     return sizes['lv'], sizes['myocardium'], sizes['la']
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #a309c301
-def _floor(labels, axis): # (h w) -> px above the ring of the atrium's lowest pixel; nan without one
+def _floor(
+    labels, axis
+):  # (h w) -> px above the ring of the atrium's lowest pixel; nan without one
     points = np.argwhere(labels == STRUCTURES['la'])
     return axis.height(points).min() if len(points) else np.nan
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #dde9c639
 def heart_numbers(
-    ed:np.ndarray, # (h w) labels at end-diastole
-    es:np.ndarray, # (h w) labels at end-systole, of the same heart on the same grid
-    mm:float=np.nan, # mm per px; nan: unknown
-)->dict[str,float]: # nan where something is missing
+    ed: np.ndarray,  # (h w) labels at end-diastole
+    es: np.ndarray,  # (h w) labels at end-systole, of the same heart on the same grid
+    mm: float = np.nan,  # mm per px; nan: unknown
+) -> dict[str, float]:  # nan where something is missing
     "A heart in numbers."
     at_ed, at_es = long_axis_of(ed), long_axis_of(es)
-    if at_ed is None or at_es is None: return {}
+    if at_ed is None or at_es is None:
+        return {}
     (lv, muscle, la), (lv_es, muscle_es, la_es) = _sizes(ed), _sizes(es)
     length, length_es = (float(long_axis(torch.from_numpy(v == 1).float())) for v in (ed, es))
     wall, wall_es = wall_thickness(ed), wall_thickness(es)
-    return {'LV area at ED, cm²': lv*mm**2/100, 'LV length at ED, cm': length*mm/10,
-            'fractional area change': 1-lv_es/lv,
-            'long-axis shortening': 1-length_es/length, 'LV area / length²': lv/length**2,
-            'ring towards apex, mm': at_ed.height(at_es.ring)*mm,
-            'apex towards ring, mm': -(at_es.apex-at_ed.apex) @ at_ed.up*mm,
-            'atrial floor towards apex, mm': (_floor(es, at_ed)-_floor(ed, at_ed))*mm,
-            'left atrium, ES / ED': la_es/la,
-            'left atrium / LV at ED': la/lv, 'left atrium / LV at ES': la_es/lv_es,
-            'wall at ED, mm': wall*mm, 'wall / length at ED': wall/length,
-            'wall, ES / ED': wall_es/wall, 'muscle area, ES / ED': muscle_es/muscle}
+    return {
+        'LV area at ED, cm²': lv * mm**2 / 100,
+        'LV length at ED, cm': length * mm / 10,
+        'fractional area change': 1 - lv_es / lv,
+        'long-axis shortening': 1 - length_es / length,
+        'LV area / length²': lv / length**2,
+        'ring towards apex, mm': at_ed.height(at_es.ring) * mm,
+        'apex towards ring, mm': -(at_es.apex - at_ed.apex) @ at_ed.up * mm,
+        'atrial floor towards apex, mm': (_floor(es, at_ed) - _floor(ed, at_ed)) * mm,
+        'left atrium, ES / ED': la_es / la,
+        'left atrium / LV at ED': la / lv,
+        'left atrium / LV at ES': la_es / lv_es,
+        'wall at ED, mm': wall * mm,
+        'wall / length at ED': wall / length,
+        'wall, ES / ED': wall_es / wall,
+        'muscle area, ES / ED': muscle_es / muscle,
+    }
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #359dd610
 def shades(
-    frame:np.ndarray, # (h w) uint8
-    labels:np.ndarray, # (h w)
-)->dict[str,float]: # each in [0,1]; nan where something is missing
+    frame: np.ndarray,  # (h w) uint8
+    labels: np.ndarray,  # (h w)
+) -> dict[str, float]:  # each in [0,1]; nan where something is missing
     "Mean gray of blood and muscle: of all, in the apical quarter, and beside the ventricle."
     axis = long_axis_of(labels)
-    if axis is None: return {}
-    height = axis.height(np.stack(np.indices(labels.shape), -1))/axis.length
-    parts = {'': height < np.inf, ', apical quarter': height > .75, ', sides': abs(height-.5) < .25}
+    if axis is None:
+        return {}
+    height = axis.height(np.stack(np.indices(labels.shape), -1)) / axis.length
+    parts = {
+        '': height < np.inf,
+        ', apical quarter': height > 0.75,
+        ', sides': abs(height - 0.5) < 0.25,
+    }
     found = {}
     for name, part in parts.items():
         for tissue, key in (('blood', 'lv'), ('muscle', 'myocardium')):
             values = frame[part & (labels == STRUCTURES[key])]
-            found[f'gray of {tissue}{name}'] = float(values.mean()/255) if len(values) else np.nan
-    return found | {'muscle - blood': found['gray of muscle']-found['gray of blood']}
+            found[f'gray of {tissue}{name}'] = float(values.mean() / 255) if len(values) else np.nan
+    return found | {'muscle - blood': found['gray of muscle'] - found['gray of blood']}
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #22fa064d
-QUANTILES = .05, .25, .5, .75, .95
+QUANTILES = 0.05, 0.25, 0.5, 0.75, 0.95
 
 def quantile_table(
-    rows:list[dict[str,float]], # of hearts or frames
-)->dict[str,list[float]]: # for each number that is known its `QUANTILES`
+    rows: list[dict[str, float]],  # of hearts or frames
+) -> dict[str, list[float]]:  # for each number that is known its `QUANTILES`
     "How a number spreads over hearts; what is known of none is left out."
     names = dict.fromkeys(name for row in rows for name in row)
     table = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
@@ -130,8 +148,8 @@ def quantile_table(
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #188538c3
 def anatomy(
-    stills:LabelledStills,
-)->dict[str,list[float]]: # name -> quantiles
+    stills: LabelledStills,
+) -> dict[str, list[float]]:  # name -> quantiles
     "The hearts of a set: their numbers from pairs of ED and ES, and shades from every frame."
     both, mm = ed_es_pairs(stills), stills.mm_per_px
     hearts = [heart_numbers(*stills.labels[pair], mm[pair[0]]) for pair in both]
@@ -139,46 +157,51 @@ def anatomy(
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #18853801
 def as_table(
-    **sets:dict[str,list[float]], # of `anatomy`, by the name of the set
-)->str: # Markdown
+    **sets: dict[str, list[float]],  # of `anatomy`, by the name of the set
+) -> str:  # Markdown
     "Sets side by side: median, and 5 to 95 %."
-    def cell(v): return '' if v is None else f'**{v[2]:.3g}** ({v[0]:.3g} to {v[4]:.3g})'
+
+    def cell(v):
+        return '' if v is None else f'**{v[2]:.3g}** ({v[0]:.3g} to {v[4]:.3g})'
+
     names = dict.fromkeys(name for found in sets.values() for name in found)
     rows = [[name, *(cell(found.get(name)) for found in sets.values())] for name in names]
-    return '\n'.join('|'.join(row) for row in [['', *sets], ['---']*(1+len(sets)), *rows])
+    return '\n'.join('|'.join(row) for row in [['', *sets], ['---'] * (1 + len(sets)), *rows])
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #68498590
 def to_labels(
-    structures:np.ndarray, # (s h w) probabilities, in the order of `STRUCTURES`
-)->np.ndarray: # (h w) uint8
+    structures: np.ndarray,  # (s h w) probabilities, in the order of `STRUCTURES`
+) -> np.ndarray:  # (h w) uint8
     "The label of the most probable structure; background where none reaches one half."
-    best = structures.argmax(0).astype(np.uint8)+1
-    return np.where(structures.max(0) >= .5, best, 0).astype(np.uint8)
+    best = structures.argmax(0).astype(np.uint8) + 1
+    return np.where(structures.max(0) >= 0.5, best, 0).astype(np.uint8)
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #dc4d8dd4
 def is_plausible(
-    mask:np.ndarray, # (h w) bool
-    sector:np.ndarray|None=None, # (h w) bool: the lit fan; None: not asked
-)->bool: # whether it could be a left ventricle in an apical view
+    mask: np.ndarray,  # (h w) bool
+    sector: np.ndarray | None = None,  # (h w) bool: the lit fan; None: not asked
+) -> bool:  # whether it could be a left ventricle in an apical view
     "One piece, of a ventricle's size and shape, in the sector and not all in its upper sixth."
-    if not mask.any(): return False
+    if not mask.any():
+        return False
     main = max(regionprops(label(mask)), key=lambda piece: piece.area)
-    whole = main.area >= .9*mask.sum()
-    size = .02 <= main.area/mask.size <= .3
-    slim = main.axis_major_length/max(main.axis_minor_length, 1e-6)
-    shape = main.solidity >= .87 and 1.2 <= slim <= 3.5
-    if sector is None or not sector.any(): return bool(whole and size and shape)
+    whole = main.area >= 0.9 * mask.sum()
+    size = 0.02 <= main.area / mask.size <= 0.3
+    slim = main.axis_major_length / max(main.axis_minor_length, 1e-6)
+    shape = main.solidity >= 0.87 and 1.2 <= slim <= 3.5
+    if sector is None or not sector.any():
+        return bool(whole and size and shape)
     rows = np.flatnonzero(sector.any(1))
-    depth = (main.centroid[0]-rows[0])/np.ptp(rows)
-    inside = (mask & sector).sum() >= .95*mask.sum()
-    return bool(whole and size and shape and depth > 1/6 and inside)
+    depth = (main.centroid[0] - rows[0]) / np.ptp(rows)
+    inside = (mask & sector).sum() >= 0.95 * mask.sum()
+    return bool(whole and size and shape and depth > 1 / 6 and inside)
 
 # %% ../../nbs/evaluate/02_measurements.ipynb #b96c65f5
 def plausible_frames(
-    masks:np.ndarray, # (t h w) bool, of a loop
-    sector:np.ndarray|None=None, # (h w) bool
-    agree:float=.85, # Dice with the frame before and the frame after, at least
-)->np.ndarray: # (t) bool
+    masks: np.ndarray,  # (t h w) bool, of a loop
+    sector: np.ndarray | None = None,  # (h w) bool
+    agree: float = 0.85,  # Dice with the frame before and the frame after, at least
+) -> np.ndarray:  # (t) bool
     "Frames whose mask could be a ventricle and agrees with its neighbours'."
     shape = np.array([is_plausible(mask, sector) for mask in masks])
     film = torch.from_numpy(masks).float()

@@ -24,72 +24,80 @@ from ..models.pcdm import PCDM
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #d28916d1
 def set_beat(
-    beats:Sequence, # a pool, a store, or a list of whole `Beat`s
-    i:int, # number of the beat
-)->Tensor: # (t 1 h w) in [0,1], at equal steps of phase, ED first
+    beats: Sequence,  # a pool, a store, or a list of whole `Beat`s
+    i: int,  # number of the beat
+) -> Tensor:  # (t 1 h w) in [0,1], at equal steps of phase, ED first
     "One beat of a set, whatever the set is kept in. ValueError for half a beat."
-    if hasattr(beats, 'images'): return beats.images(i)[0][:,None].float()/255
+    if hasattr(beats, 'images'):
+        return beats.images(i)[0][:, None].float() / 255
     beat = beats[i]
-    if beat.part != 'whole': raise ValueError(f'beat {i} is the {beat.part} only: an audit compares whole beats')
+    if beat.part != 'whole':
+        raise ValueError(f'beat {i} is the {beat.part} only: an audit compares whole beats')
     return beat.resample(len(beat)).video
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #d2891601
 def loops(
-    beats:Sequence, # as for `set_beat`
-    numbers:Iterable[int], # which of them
-    frames:int=8, # phases to read
-)->Tensor: # (n t 1 h w)
+    beats: Sequence,  # as for `set_beat`
+    numbers: Iterable[int],  # which of them
+    frames: int = 8,  # phases to read
+) -> Tensor:  # (n t 1 h w)
     "Some beats of a set, all at the same phases."
     return torch.stack([read_loop(set_beat(beats, i), phase_grid(frames)) for i in numbers])
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #7abb6efa
 def gist(
-    video:Tensor, # (b t 1 h w) in [0,1], phase on phase
-    side:int=28, # of the picture that is left, px
-)->Tensor: # (b d) mean 0, mean square 1
+    video: Tensor,  # (b t 1 h w) in [0,1], phase on phase
+    side: int = 28,  # of the picture that is left, px
+) -> Tensor:  # (b d) mean 0, mean square 1
     "A beat as a small film, without its brightness and contrast."
     small = F.adaptive_avg_pool2d(video.flatten(0, 1), side).reshape(len(video), -1)
     small = small - small.mean(1, keepdim=True)
-    return small/small.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
+    return small / small.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #24e3ccaf
 def traits(
-    pcdm:PCDM,
-)->Callable[[Tensor],Tensor]: # (b t 1 h w) -> (b 2d)
+    pcdm: PCDM,
+) -> Callable[[Tensor], Tensor]:  # (b t 1 h w) -> (b 2d)
     "The description of a beat by the mean and the spread of its representations."
+
     @torch.no_grad()
     def describe(video):
         reps = pcdm.represent(video)
         return torch.cat([reps.mean(1), reps.std(1)], 1)
+
     return describe
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #08f227b0
 def rms(
-    a:Tensor, # (n d)
-    b:Tensor, # (k d)
-)->Tensor: # (n k)
+    a: Tensor,  # (n d)
+    b: Tensor,  # (k d)
+) -> Tensor:  # (n k)
     "Distance of every a from every b, per number of their description; exactly 0 for a copy."
-    return torch.cdist(a, b, compute_mode='donot_use_mm_for_euclid_dist')/a.shape[1]**.5
+    return torch.cdist(a, b, compute_mode='donot_use_mm_for_euclid_dist') / a.shape[1] ** 0.5
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #08f22701
 def nearest(
-    vectors:Tensor, # (n d) descriptions
-    train:Sequence, # the set to search, as for `set_beat`
-    describe:Callable[[Tensor],Tensor], # (b t 1 h w) -> (b d)
-    own:Tensor|None=None, # (n) number of the training beat that each was drawn from, -1 for none
-    chunk:int=16, # training beats in memory at a time
-)->tuple[Tensor,Tensor,Tensor]: # (n) number of the nearest, (n) distance to it, (n) distance to its own, nan for none
+    vectors: Tensor,  # (n d) descriptions
+    train: Sequence,  # the set to search, as for `set_beat`
+    describe: Callable[[Tensor], Tensor],  # (b t 1 h w) -> (b d)
+    own: (
+        Tensor | None
+    ) = None,  # (n) number of the training beat that each was drawn from, -1 for none
+    chunk: int = 16,  # training beats in memory at a time
+) -> tuple[
+    Tensor, Tensor, Tensor
+]:  # (n) number of the nearest, (n) distance to it, (n) distance to its own, nan for none
     "The nearest training beat of each description, its own left out."
     n = len(vectors)
     own = torch.full((n,), -1) if own is None else own
     best, at, mine = torch.full((n,), math.inf), torch.full((n,), -1), torch.full((n,), math.nan)
     for start in range(0, len(train), chunk):
-        numbers = torch.arange(start, min(start+chunk, len(train)))
+        numbers = torch.arange(start, min(start + chunk, len(train)))
         far = rms(vectors, describe(loops(train, numbers.tolist())))
-        same = own[:,None] == numbers
+        same = own[:, None] == numbers
         mine[same.any(1)] = far[same]
         distance, i = far.masked_fill(same, math.inf).min(1)
-        at = torch.where(distance < best, start+i, at)
+        at = torch.where(distance < best, start + i, at)
         best = torch.minimum(best, distance)
     return at, best, mine
 
@@ -97,83 +105,126 @@ def nearest(
 @dataclass(frozen=True)
 class MemorizationVerdict:
     "How near some beats come to a training set, in one space."
-    index:Tensor # (n) number of the nearest training beat, its own left out
-    distance:Tensor # (n) to it
-    own:Tensor # (n) distance to the training beat it was drawn from, nan for none
-    real:Tensor # (m) distances of held-out real beats to theirs, rising
-    q:float # share of real beats that are closer than the threshold
+
+    index: Tensor  # (n) number of the nearest training beat, its own left out
+    distance: Tensor  # (n) to it
+    own: Tensor  # (n) distance to the training beat it was drawn from, nan for none
+    real: Tensor  # (m) distances of held-out real beats to theirs, rising
+    q: float  # share of real beats that are closer than the threshold
 
     @property
-    def threshold(self)->float: return self.real.quantile(self.q).item() # closer than this is flagged
+    def threshold(self) -> float:
+        return self.real.quantile(self.q).item()  # closer than this is flagged
 
     @property
-    def flagged(self)->Tensor: return self.distance < self.threshold # (n) bool
+    def flagged(self) -> Tensor:
+        return self.distance < self.threshold  # (n) bool
 
     @property
-    def percentile(self)->Tensor: return self.among(self.distance) # (n) share of real beats that are as near or nearer
+    def percentile(self) -> Tensor:
+        return self.among(self.distance)  # (n) share of real beats that are as near or nearer
 
-    def among(self, distance:Tensor)->Tensor: # (n) -> (n) in [0,1], nan for nan
+    def among(self, distance: Tensor) -> Tensor:  # (n) -> (n) in [0,1], nan for nan
         "Equation (2) for any distance."
-        share = torch.searchsorted(self.real, distance.contiguous(), right=True)/len(self.real)
+        share = torch.searchsorted(self.real, distance.contiguous(), right=True) / len(self.real)
         return torch.where(distance.isnan(), distance, share)
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #b6f58101
 def audit(
-    made:Sequence, # drawn beats, as for `set_beat`
-    train:Sequence, # what the generator has learnt from
-    held:Sequence, # real beats that it has not
-    spaces:dict[str,Callable[[Tensor],Tensor]], # name -> (b t 1 h w) to (b d)
-    q:float=.01, # share of real beats that a threshold would flag
-    own:Sequence[int]|None=None, # number of the training beat that each was drawn from, -1 for none
-    chunk:int=16, # beats in memory at a time
-)->dict[str,MemorizationVerdict]:
+    made: Sequence,  # drawn beats, as for `set_beat`
+    train: Sequence,  # what the generator has learnt from
+    held: Sequence,  # real beats that it has not
+    spaces: dict[str, Callable[[Tensor], Tensor]],  # name -> (b t 1 h w) to (b d)
+    q: float = 0.01,  # share of real beats that a threshold would flag
+    own: (
+        Sequence[int] | None
+    ) = None,  # number of the training beat that each was drawn from, -1 for none
+    chunk: int = 16,  # beats in memory at a time
+) -> dict[str, MemorizationVerdict]:
     "Look for every drawn beat in the training set, in every space."
-    if not 0 < q < 1: raise ValueError(f'q must lie in (0,1), got {q}: .01 flags one real beat in a hundred')
-    if min(map(len, (made, train, held))) < 1 or len(held) < 2: raise ValueError(f'expected drawn, training and at least 2 held-out beats, got {len(made)}, {len(train)} and {len(held)}')
-    mine, found = torch.full((len(held)+len(made),), -1), {}
-    if own is not None: mine[len(held):] = torch.as_tensor(own)
+    if not 0 < q < 1:
+        raise ValueError(f'q must lie in (0,1), got {q}: .01 flags one real beat in a hundred')
+    if min(map(len, (made, train, held))) < 1 or len(held) < 2:
+        raise ValueError(
+            f'expected drawn, training and at least 2 held-out beats, got {len(made)}, {len(train)}'
+            f' and {len(held)}'
+        )
+    mine, found = torch.full((len(held) + len(made),), -1), {}
+    if own is not None:
+        mine[len(held) :] = torch.as_tensor(own)
     for name, describe in spaces.items():
-        parts = [describe(loops(beats, range(len(beats))[s:s+chunk])) for beats in (held, made) for s in range(0, len(beats), chunk)]
+        parts = [
+            describe(loops(beats, range(len(beats))[s : s + chunk]))
+            for beats in (held, made)
+            for s in range(0, len(beats), chunk)
+        ]
         at, far, to_own = nearest(torch.cat(parts), train, describe, mine, chunk)
-        real, copied = far[:len(held)].sort()
-        if real[0] < 1e-6: raise ValueError(f'held-out beat {copied[0]} is training beat {at[copied[0]]}: split by patient before anything is learnt')
-        found[name] = MemorizationVerdict(at[len(held):], far[len(held):], to_own[len(held):], real, q)
+        real, copied = far[: len(held)].sort()
+        if real[0] < 1e-6:
+            raise ValueError(
+                f'held-out beat {copied[0]} is training beat {at[copied[0]]}: split by patient'
+                ' before anything is learnt'
+            )
+        found[name] = MemorizationVerdict(
+            at[len(held) :], far[len(held) :], to_own[len(held) :], real, q
+        )
     return found
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #b6f58102
 def flagged(
-    verdicts:dict[str,MemorizationVerdict], # of `audit`
-)->Tensor: # (n) bool; the privacy filter keeps the others
+    verdicts: dict[str, MemorizationVerdict],  # of `audit`
+) -> Tensor:  # (n) bool; the privacy filter keeps the others
     "Beats that come too near in any space."
     return torch.stack([v.flagged for v in verdicts.values()]).any(0)
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #9e955b6e
 def plot_distances(
-    verdict:MemorizationVerdict,
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
-    "Real to nearest training beat in gray, the threshold dotted, each drawn beat a stroke: orange to its nearest, black to its own."
+    verdict: MemorizationVerdict,
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
+    """Real to nearest training beat in gray, the threshold dotted, each drawn beat a stroke:
+    orange to its nearest, black to its own."""
     ax = ax or plt.subplots(figsize=(4, 2.2), layout='constrained')[1]
     ax.hist(verdict.real, 20, color='.8')
     ax.axvline(verdict.threshold, color=COLORS['true'], ls=':', lw=1)
     base = ax.get_ylim()[1]
-    for values, color, height in ((verdict.distance, COLORS['pred'], .5), (verdict.own[~verdict.own.isnan()], COLORS['true'], .25)):
-        ax.vlines(values, 0, height*base, color=color, lw=1.5)
+    for values, color, height in (
+        (verdict.distance, COLORS['pred'], 0.5),
+        (verdict.own[~verdict.own.isnan()], COLORS['true'], 0.25),
+    ):
+        ax.vlines(values, 0, height * base, color=color, lw=1.5)
     ax.set(xlabel='distance to the nearest training beat', ylabel='real beats', xlim=(0, None))
     return ax
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #9e955b01
 def closest_pairs(
-    verdict:MemorizationVerdict,
-    made:Sequence, train:Sequence, # as they were audited
-    pairs:int=4, # how many
-)->Figure:
-    "The drawn beats that come nearest, at ED and ES, over the training beats that they come near to."
+    verdict: MemorizationVerdict,
+    made: Sequence,
+    train: Sequence,  # as they were audited
+    pairs: int = 4,  # how many
+) -> Figure:
+    """The drawn beats that come nearest, at ED and ES, over the training beats that they come near
+    to."""
     order = verdict.distance.argsort()[:pairs].tolist()
-    fig, ax = plt.subplots(2, 2*len(order), figsize=(2.4*len(order), 2.9), layout='constrained', squeeze=False)
+    fig, ax = plt.subplots(
+        2, 2 * len(order), figsize=(2.4 * len(order), 2.9), layout='constrained', squeeze=False
+    )
     for k, i in enumerate(order):
-        for row, (beats, j, name) in enumerate(((made, i, 'drawn'), (train, int(verdict.index[i]), 'learnt'))):
-            for a, frame, at in zip(ax[row, 2*k:2*k+2], loops(beats, [j], 2)[0], ('ED', 'ES')):
-                a.imshow(frame[0], cmap='gray', vmin=0, vmax=1); a.axis('off'); a.set_title(f'{name} {j}, {at}', fontsize=8)
-        ax[1,2*k].text(1, -.12, f'{verdict.distance[i]:.2f}' + (', flagged' if verdict.flagged[i] else ''), transform=ax[1,2*k].transAxes, ha='center', fontsize=9)
+        for row, (beats, j, name) in enumerate(
+            ((made, i, 'drawn'), (train, int(verdict.index[i]), 'learnt'))
+        ):
+            for a, frame, at in zip(
+                ax[row, 2 * k : 2 * k + 2], loops(beats, [j], 2)[0], ('ED', 'ES')
+            ):
+                a.imshow(frame[0], cmap='gray', vmin=0, vmax=1)
+                a.axis('off')
+                a.set_title(f'{name} {j}, {at}', fontsize=8)
+        ax[1, 2 * k].text(
+            1,
+            -0.12,
+            f'{verdict.distance[i]:.2f}' + (', flagged' if verdict.flagged[i] else ''),
+            transform=ax[1, 2 * k].transAxes,
+            ha='center',
+            fontsize=9,
+        )
     return fig

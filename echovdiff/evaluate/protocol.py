@@ -43,109 +43,153 @@ from .scorer import Scorer, load_scorer, scorer_name
 from .baselines import Rival, Task, full_model_beat
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #22d32c25
-HELD_OUT = 900 # seed of the phantoms that no training sees
-PROMPTS = dict(ED=0., ES=math.pi, late=2*math.pi*26/32) # phases, radians
+HELD_OUT = 900  # seed of the phantoms that no training sees
+PROMPTS = dict(ED=0.0, ES=math.pi, late=2 * math.pi * 26 / 32)  # phases, radians
 
 def stored_beat(
-    pool:StorePool, k:int, # number of the beat in it
-)->Beat: # ED first, at equal steps of phase
+    pool: StorePool,
+    k: int,  # number of the beat in it
+) -> Beat:  # ED first, at equal steps of phase
     "A beat of a store, with all that is known of it."
-    video, mask = (images/255 for images in pool.images(k))
+    video, mask = (images / 255 for images in pool.images(k))
     theta, alpha, rate = phase_grid(len(video)), float(pool.alpha[k]), float(pool.heart_rate[k])
-    return Beat(video=video[:,None], mask=mask, tau=unwarp(theta, alpha), alpha=alpha, fps=len(video)*rate/60, heart_rate=rate, ef=float(pool.ef[k]))
+    return Beat(
+        video=video[:, None],
+        mask=mask,
+        tau=unwarp(theta, alpha),
+        alpha=alpha,
+        fps=len(video) * rate / 60,
+        heart_rate=rate,
+        ef=float(pool.ef[k]),
+    )
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #22d32c01
 @dataclass(frozen=True)
 class Protocol:
     "Which hearts are drawn from which frames."
-    n: int = 128                   # hearts of each seed
-    seeds: tuple[int,...] = (0, 1, 2) # of hearts, frames and noise
-    on: str = 'phantom'            # or the folder of a store, whose test split is taken
-    prompt: str = 'any'            # 'any', 'ED', 'ES' or 'late'
+
+    n: int = 128  # hearts of each seed
+    seeds: tuple[int, ...] = (0, 1, 2)  # of hearts, frames and noise
+    on: str = 'phantom'  # or the folder of a store, whose test split is taken
+    prompt: str = 'any'  # 'any', 'ED', 'ES' or 'late'
 
     def __post_init__(self):
-        if self.prompt not in ('any', *PROMPTS): raise ValueError(f"prompt must be any, {', '.join(PROMPTS)}; got {self.prompt!r}")
+        if self.prompt not in ('any', *PROMPTS):
+            raise ValueError(f"prompt must be any, {', '.join(PROMPTS)}; got {self.prompt!r}")
 
-    def task(self, seed:int, i:int, other:bool=False)->Task:
+    def task(self, seed: int, i: int, other: bool = False) -> Task:
         "Heart number `i` of a seed and the frame that is shown; `other`: a heart outside the exam."
         g = seeded(HELD_OUT, 40, seed, i, other)
-        if self.on == 'phantom': beat = phantom(g)
+        if self.on == 'phantom':
+            beat = phantom(g)
         else:
             pool = StorePool(self.on, 'test')
             order = torch.randperm(len(pool), generator=seeded(HELD_OUT, 41, seed))
-            beat = stored_beat(pool, int(order[(i + other*len(pool)//2) % len(pool)]))
+            beat = stored_beat(pool, int(order[(i + other * len(pool) // 2) % len(pool)]))
         some = int(torch.randint(len(beat), (), generator=g))
-        frame = some if self.prompt == 'any' else int(wrap(beat.theta-PROMPTS[self.prompt]).abs().argmin())
-        return Task(beat, frame, 1000*seed + i)
+        frame = (
+            some
+            if self.prompt == 'any'
+            else int(wrap(beat.theta - PROMPTS[self.prompt]).abs().argmin())
+        )
+        return Task(beat, frame, 1000 * seed + i)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c83192b
-def perceptual_network()->Lpips|None:
+def perceptual_network() -> Lpips | None:
     "The network behind LPIPS; None where its package isn't installed."
-    try: return Lpips.from_file()
-    except InputError: return None
+    try:
+        return Lpips.from_file()
+    except InputError:
+        return None
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831901
 def score_beat(
-    task:Task,
-    video:Tensor, # (t 1 h w) drawn
-    referee:Scorer,
-    look:Lpips|None=None, # for LPIPS
-)->dict: # every metric of `score`, both readings of change, the frame shown; and what the referee saw: area (t) px², phase theta (t) radians, features
+    task: Task,
+    video: Tensor,  # (t 1 h w) drawn
+    referee: Scorer,
+    look: Lpips | None = None,  # for LPIPS
+) -> (
+    dict
+    # every metric of `score`, both readings of change, the frame shown; and what the referee saw:
+    # area (t) px², phase theta (t) radians, features
+):
     "All that is measured of one beat."
     true = task.beat.video
     with torch.no_grad():
-        said = referee(video[None]); seen = referee.features(said)[0]
+        said = referee(video[None])
+        seen = referee.features(said)[0]
         pictures = dict(tssim=tssim(video), tssim_error=tssim_error(true, video))
-        if look: pictures |= by_lpips(look, true, video)
+        if look:
+            pictures |= by_lpips(look, true, video)
     rounded = lambda values, digits: [round(float(x), digits) for x in values]
-    curves = dict(area=rounded(said['area'][0], 1), theta=rounded(median_phase(said['posterior'])[0], 4), features=rounded(seen, 5))
-    return score(video, task.beat, lambda _: said, task.frame) | pictures | dict(frame=task.frame) | curves
+    curves = dict(
+        area=rounded(said['area'][0], 1),
+        theta=rounded(median_phase(said['posterior'])[0], 4),
+        features=rounded(seen, 5),
+    )
+    return (
+        score(video, task.beat, lambda _: said, task.frame)
+        | pictures
+        | dict(frame=task.frame)
+        | curves
+    )
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831902
-def real_beat(task:Task)->Tensor: # (t 1 h w)
+def real_beat(task: Task) -> Tensor:  # (t 1 h w)
     "The beat itself, for the floor of every grade."
     return task.beat.video
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831903
 def make_real(
-    seed:int, # ignored
-)->Rival:
+    seed: int,  # ignored
+) -> Rival:
     "The beat itself, whatever the seed."
     return real_beat
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #044190d6
 def score_block(
-    make:Callable[[int],Rival], # makes the rival of a seed, in the process that uses it
-    exam:Protocol,
-    seed:int, hearts:list[int], # numbers of the hearts
-    referee:str|None=None, # folder of the grader; None: the one that ships
-    other:bool=False, # hearts outside the exam
-)->list[dict]:
+    make: Callable[[int], Rival],  # makes the rival of a seed, in the process that uses it
+    exam: Protocol,
+    seed: int,
+    hearts: list[int],  # numbers of the hearts
+    referee: str | None = None,  # folder of the grader; None: the one that ships
+    other: bool = False,  # hearts outside the exam
+) -> list[dict]:
     "Rows of some hearts of a seed."
     torch.set_num_threads(1)
     draw, grader, look, rows = make(seed), load_scorer(referee), perceptual_network(), []
     for i in hearts:
         task, start = exam.task(seed, i, other), time.process_time()
         video = draw(task)
-        rows.append(dict(seed=seed, i=i, seconds=time.process_time()-start) | score_beat(task, video, grader, look))
+        rows.append(
+            dict(seed=seed, i=i, seconds=time.process_time() - start)
+            | score_beat(task, video, grader, look)
+        )
     return rows
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #04419001
 def rows_of(
-    path:Path, # NAME.jsonl
-)->list[dict]: # in the order of seeds and hearts
+    path: Path,  # NAME.jsonl
+) -> list[dict]:  # in the order of seeds and hearts
     "The rows that are complete."
-    whole = [line for line in (path.read_text().splitlines(keepends=True) if path.exists() else []) if line.endswith('\n')]
+    whole = [
+        line
+        for line in (path.read_text().splitlines(keepends=True) if path.exists() else [])
+        if line.endswith('\n')
+    ]
     return sorted(map(json.loads, whole), key=lambda row: (row['seed'], row['i']))
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #04419002
 def begin_protocol(
-    out:Path, # folder of an exam
-    name:str, facts:dict, # NAME.json, and what it says
-    grows:str|None=None, # the one fact that is a list to which more may come
-)->dict: # the facts, with all that the list holds by now
-    "Write down what an exam is made by, or check that it is the same. InputError where it was begun otherwise."
-    out.mkdir(parents=True, exist_ok=True); path = out/f'{name}.json'
+    out: Path,  # folder of an exam
+    name: str,
+    facts: dict,  # NAME.json, and what it says
+    grows: str | None = None,  # the one fact that is a list to which more may come
+) -> dict:  # the facts, with all that the list holds by now
+    """Write down what an exam is made by, or check that it is the same. InputError where it was
+    begun otherwise."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f'{name}.json'
     there = json.loads(path.read_text()) if path.exists() else facts
     grown = {grows: list(dict.fromkeys([*there[grows], *facts[grows]]))} if grows else {}
     agree(out, there | grown, facts | grown)
@@ -154,23 +198,42 @@ def begin_protocol(
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #04419003
 def run_protocol(
-    name:str, # of the rival
-    make:Callable[[int],Rival], # seed -> rival: one that was trained with that seed, or always the same
-    exam:Protocol,
-    out:str|Path, # folder of the exam's rows; a broken-off exam goes on
-    referee:str|None=None, workers:int=2, other:bool=False,
-    prompt:str|None=None, # show this frame instead of the exam's
-)->list[dict]: # all rows
+    name: str,  # of the rival
+    make: Callable[
+        [int], Rival
+    ],  # seed -> rival: one that was trained with that seed, or always the same
+    exam: Protocol,
+    out: str | Path,  # folder of the exam's rows; a broken-off exam goes on
+    referee: str | None = None,
+    workers: int = 2,
+    other: bool = False,
+    prompt: str | None = None,  # show this frame instead of the exam's
+) -> list[dict]:  # all rows
     "Draw and grade every heart of an exam."
-    out = Path(out); path = out/f'{name}.jsonl'
-    begin_protocol(out, 'exam', json.loads(json.dumps(asdict(exam)))); begin_protocol(out, 'grader', dict(name=scorer_name(referee)))
-    rows = rows_of(path); done = {(row['seed'], row['i']) for row in rows}
-    path.write_text(''.join(json.dumps(row)+'\n' for row in rows))          # a torn last line is dropped
+    out = Path(out)
+    path = out / f'{name}.jsonl'
+    begin_protocol(out, 'exam', json.loads(json.dumps(asdict(exam))))
+    begin_protocol(out, 'grader', dict(name=scorer_name(referee)))
+    rows = rows_of(path)
+    done = {(row['seed'], row['i']) for row in rows}
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))  # a torn last line is dropped
     todo = {seed: [i for i in range(exam.n) if (seed, i) not in done] for seed in exam.seeds}
-    size = max(1, min(8, -(-sum(map(len, todo.values()))//workers)))        # enough for every process, and not too much to lose
-    parts = [(seed, hearts[i:i+size]) for seed,hearts in todo.items() for i in range(0, len(hearts), size)]
-    for found in Parallel(workers, return_as='generator')(delayed(score_block)(make, replace(exam, prompt=prompt or exam.prompt), *part, referee, other) for part in parts):
-        with path.open('a') as f: f.writelines(json.dumps(row)+'\n' for row in found)
+    size = max(
+        1, min(8, -(-sum(map(len, todo.values())) // workers))
+    )  # enough for every process, and not too much to lose
+    parts = [
+        (seed, hearts[i : i + size])
+        for seed, hearts in todo.items()
+        for i in range(0, len(hearts), size)
+    ]
+    for found in Parallel(workers, return_as='generator')(
+        delayed(score_block)(
+            make, replace(exam, prompt=prompt or exam.prompt), *part, referee, other
+        )
+        for part in parts
+    ):
+        with path.open('a') as f:
+            f.writelines(json.dumps(row) + '\n' for row in found)
     return rows_of(path)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #990c1e1b
@@ -178,73 +241,131 @@ def _peak(make, exam):
     torch.set_num_threads(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     make(0)(exam.task(0, 0))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss-before)/1024
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #990c1e01
 def peak_memory(
-    make:Callable[[int],Rival], # picklable
-    exam:Protocol,
-)->float: # MB above the bare process
+    make: Callable[[int], Rival],  # picklable
+    exam: Protocol,
+) -> float:  # MB above the bare process
     "The memory that it takes to draw a beat."
-    with ProcessPoolExecutor(1, get_context('spawn' if torch.cuda.is_available() else 'fork')) as pool: return pool.submit(_peak, make, exam).result()
+    with ProcessPoolExecutor(
+        1, get_context('spawn' if torch.cuda.is_available() else 'fork')
+    ) as pool:
+        return pool.submit(_peak, make, exam).result()
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e91
 def distances(
-    rows:dict[str,list[dict]], # of each rival, and 'real' and 'others'
-    draws:int=200, # bootstrap samples
-)->dict[str,dict]: # frechet as (value, low, high), and its ratio to each other rival's
+    rows: dict[str, list[dict]],  # of each rival, and 'real' and 'others'
+    draws: int = 200,  # bootstrap samples
+) -> dict[str, dict]:  # frechet as (value, low, high), and its ratio to each other rival's
     "Frechet distance of every rival to the real beats of other hearts."
-    features, g = {name: np.array([row['features'] for row in some]) for name,some in rows.items()}, np.random.default_rng(HELD_OUT)
+    features, g = {
+        name: np.array([row['features'] for row in some]) for name, some in rows.items()
+    }, np.random.default_rng(HELD_OUT)
     look = main_axes(features['others'])
-    at, there = {name: look(some) for name,some in features.items()}, look(features['others'])
-    again = [g.integers(len(rows['real']), size=len(rows['real'])) for _ in range(draws)]      # the same hearts for all
+    at, there = {name: look(some) for name, some in features.items()}, look(features['others'])
+    again = [
+        g.integers(len(rows['real']), size=len(rows['real'])) for _ in range(draws)
+    ]  # the same hearts for all
     names = [name for name in rows if name != 'others']
-    value, many = {n: frechet(at[n], there) for n in names}, {n: np.array([frechet(at[n][i], there) for i in again]) for n in names}
-    def ratio(n, m): # few hearts twice are not as many hearts: the draws are off by a factor, so they are moved to lie about the value
-        low, middle, high = np.quantile(many[n]/many[m], (.025, .5, .975))
-        return tuple(value[n]/value[m]*float(by) for by in (1, low/middle, high/middle))
-    return {n: dict(frechet=(value[n], *interval_about(value[n], many[n])), ratio={m: ratio(n, m) for m in names if m != n}) for n in names}
+    value, many = {n: frechet(at[n], there) for n in names}, {
+        n: np.array([frechet(at[n][i], there) for i in again]) for n in names
+    }
+
+    def ratio(
+        n,
+        m,
+        # few hearts twice are not as many hearts: the draws are off by a factor, so they are moved
+        # to lie about the value
+    ):
+        low, middle, high = np.quantile(many[n] / many[m], (0.025, 0.5, 0.975))
+        return tuple(value[n] / value[m] * float(by) for by in (1, low / middle, high / middle))
+
+    return {
+        n: dict(
+            frechet=(value[n], *interval_about(value[n], many[n])),
+            ratio={m: ratio(n, m) for m in names if m != n},
+        )
+        for n in names
+    }
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e01
 def results_table(
-    out:str|Path, # folder of an exam's rows
-)->dict: # ready for JSON: protocol, and for every rival its medians, means and distances
+    out: str | Path,  # folder of an exam's rows
+) -> dict:  # ready for JSON: protocol, and for every rival its medians, means and distances
     "What the exam says."
-    out = Path(out); rows = {path.stem: rows_of(path) for path in sorted(out.glob('*.jsonl'))}
-    plain = lambda some: [{k: v for k,v in row.items() if k not in ('seed', 'i', 'frame') and not isinstance(v, list)} for row in some]
+    out = Path(out)
+    rows = {path.stem: rows_of(path) for path in sorted(out.glob('*.jsonl'))}
+    plain = lambda some: [
+        {
+            k: v
+            for k, v in row.items()
+            if k not in ('seed', 'i', 'frame') and not isinstance(v, list)
+        }
+        for row in some
+    ]
     far = distances(rows) if {'real', 'others'} <= rows.keys() else {}
-    ef = lambda some: float(np.corrcoef(*np.array([(r['ef'], r['ef_true']) for r in some]).T)[0, 1]) if np.std([r['ef'] for r in some]) > 1e-6 else None
-    found = {name: dict(n=len(some), ef_correlation=ef(some), **summarise(plain(some), seeded(HELD_OUT, 5)), **far.get(name, {})) for name,some in rows.items() if name != 'others'}
-    of = lambda name: json.loads((out/f'{name}.json').read_text())
-    return dict(exam=of('exam'), frames=32, grader=f"{of('grader')['name']}, features of its deepest layer", rivals=found)
+    ef = lambda some: (
+        float(np.corrcoef(*np.array([(r['ef'], r['ef_true']) for r in some]).T)[0, 1])
+        if np.std([r['ef'] for r in some]) > 1e-6
+        else None
+    )
+    found = {
+        name: dict(
+            n=len(some),
+            ef_correlation=ef(some),
+            **summarise(plain(some), seeded(HELD_OUT, 5)),
+            **far.get(name, {}),
+        )
+        for name, some in rows.items()
+        if name != 'others'
+    }
+    of = lambda name: json.loads((out / f'{name}.json').read_text())
+    return dict(
+        exam=of('exam'),
+        frames=32,
+        grader=f"{of('grader')['name']}, features of its deepest layer",
+        rivals=found,
+    )
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e02
-def machine_facts()->dict[str,str|int]:
+def machine_facts() -> dict[str, str | int]:
     "Where numbers come from."
-    return dict(system=platform.platform(), cpu=platform.processor() or platform.machine(), cores=os.cpu_count(), python=platform.python_version(),
-                **{name: version(name) for name in ('torch', 'diffusers', 'echovdiff')}, commit=commit())
+    return dict(
+        system=platform.platform(),
+        cpu=platform.processor() or platform.machine(),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        **{name: version(name) for name in ('torch', 'diffusers', 'echovdiff')},
+        commit=commit()
+    )
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #83efee6c
 def full_model(
-    seed:int, # ignored
-    weights:str|None=None, # folder; None: what ships
-    steps:int=STEPS, # of the diffusions
-)->Rival:
+    seed: int,  # ignored
+    weights: str | None = None,  # folder; None: what ships
+    steps: int = STEPS,  # of the diffusions
+) -> Rival:
     "All stages of some weights."
     return full_model_beat(load_weights(weights), steps)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #83efee01
 def score_weights(
-    out:str|Path, # folder for rows and results.json; an exam that was broken off goes on
-    exam:Protocol=Protocol(),
-    weights:str|None=None, # folder; None: what ships
-    steps:int=STEPS, workers:int=2,
-)->dict: # results.json
+    out: str | Path,  # folder for rows and results.json; an exam that was broken off goes on
+    exam: Protocol = Protocol(),
+    weights: str | None = None,  # folder; None: what ships
+    steps: int = STEPS,
+    workers: int = 2,
+) -> dict:  # results.json
     "Weights and both real sets."
     name = load_weights(weights).name
     begin_protocol(Path(out), 'kit', dict(weights=name, steps=steps))
-    for who,other in dict(real=False, others=True).items(): run_protocol(who, make_real, exam, out, workers=workers, other=other)
-    run_protocol('kit', partial(full_model, weights=weights, steps=steps), exam, out, workers=workers)
+    for who, other in dict(real=False, others=True).items():
+        run_protocol(who, make_real, exam, out, workers=workers, other=other)
+    run_protocol(
+        'kit', partial(full_model, weights=weights, steps=steps), exam, out, workers=workers
+    )
     found = results_table(out) | dict(weights=name, steps=steps, machine=machine_facts())
-    write_json(Path(out)/'results.json', found)
+    write_json(Path(out) / 'results.json', found)
     return found

@@ -27,194 +27,307 @@ from ..data.store import read_table, write_table
 from ..metrics.physiology import summarise
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #e87528af
-QUESTIONS = dict(visual='visual quality', anatomy='anatomical fidelity', motion='temporal consistency')
+QUESTIONS = dict(
+    visual='visual quality', anatomy='anatomical fidelity', motion='temporal consistency'
+)
 
 def opponent_pairs(
-    sizes:dict[str,int], # beats in each set
-    n:int, # trials for each drawn set
-    real:str, # name of the real set
-    generator:torch.Generator,
-)->list[list[tuple[str,int]]]: # of each trial, two beats as (set, number), the real one first
+    sizes: dict[str, int],  # beats in each set
+    n: int,  # trials for each drawn set
+    real: str,  # name of the real set
+    generator: torch.Generator,
+) -> list[list[tuple[str, int]]]:  # of each trial, two beats as (set, number), the real one first
     "Who meets whom: every beat at most once."
     others = [name for name in sizes if name != real]
-    need = {name: n for name in others} | {real: n*len(others)}
-    if real not in sizes or not others: raise ValueError(f'expected a set named {real!r} and at least one other, got {", ".join(sizes) or "none"}')
+    need = {name: n for name in others} | {real: n * len(others)}
+    if real not in sizes or not others:
+        raise ValueError(
+            f'expected a set named {real!r} and at least one other, got'
+            f' {", ".join(sizes) or "none"}'
+        )
     short = [f'{k} of {name}, got {sizes[name]}' for name, k in need.items() if sizes[name] < k]
-    if n < 1 or short: raise ValueError(f'every beat is shown once, so {n} trials a set need {"; ".join(short) or "at least one trial"}')
-    pick = {name: torch.randperm(sizes[name], generator=generator)[:k].tolist() for name, k in need.items()}
+    if n < 1 or short:
+        raise ValueError(
+            f'every beat is shown once, so {n} trials a set need'
+            f' {"; ".join(short) or "at least one trial"}'
+        )
+    pick = {
+        name: torch.randperm(sizes[name], generator=generator)[:k].tolist()
+        for name, k in need.items()
+    }
     against = [(name, i) for name in others for i in pick[name]]
     return [[(real, i), other] for i, other in zip(pick[real], against)]
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #046f0f51
 def digits(
-    n:int, # how many
-    generator:torch.Generator,
-)->list[str]:
+    n: int,  # how many
+    generator: torch.Generator,
+) -> list[str]:
     "Names that say nothing: ten random hexadecimal digits each, no two the same."
-    names = sorted({f'{x:010x}' for x in torch.randint(2**40, (2*n,), generator=generator).tolist()})
+    names = sorted(
+        {f'{x:010x}' for x in torch.randint(2**40, (2 * n,), generator=generator).tolist()}
+    )
     return [names[i] for i in torch.randperm(len(names), generator=generator)[:n]]
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #046f0f01
 def build_study(
-    folder:str|Path, # of the study; must not exist yet
-    sets:dict[str,Sequence[Beat]], # name -> whole beats
-    n:int, # trials for each drawn set
-    seed:int=0, # of everything
-    real:str='real', # name of the set of real beats
-    frames:int=32, # of every clip, at equal steps of time
-    heart_rate:float=60., # at which every clip plays, beats per minute
-    scale:int=3, # screen pixels per pixel
-    beats:int=3, # how often a clip repeats its beat
-)->Path: # the key, FOLDER.key.csv
+    folder: str | Path,  # of the study; must not exist yet
+    sets: dict[str, Sequence[Beat]],  # name -> whole beats
+    n: int,  # trials for each drawn set
+    seed: int = 0,  # of everything
+    real: str = 'real',  # name of the set of real beats
+    frames: int = 32,  # of every clip, at equal steps of time
+    heart_rate: float = 60.0,  # at which every clip plays, beats per minute
+    scale: int = 3,  # screen pixels per pixel
+    beats: int = 3,  # how often a clip repeats its beat
+) -> Path:  # the key, FOLDER.key.csv
     "Write a blinded study, and its key beside it."
     folder, g = Path(folder), seeded(seed)
     key = folder.with_name(f'{folder.name}.key.csv')
     for place in (folder, key):
-        if place.exists(): raise ValueError(f'{place} is there already: answers may depend on it; choose another folder')
+        if place.exists():
+            raise ValueError(
+                f'{place} is there already: answers may depend on it; choose another folder'
+            )
     trials = opponent_pairs({name: len(found) for name, found in sets.items()}, n, real, g)
-    names = iter(digits(3*len(trials), g))
-    met = {next(names): [(next(names), *beat) for beat in pair] for pair in trials}         # trial -> two of (clip, set, number)
+    names = iter(digits(3 * len(trials), g))
+    met = {
+        next(names): [(next(names), *beat) for beat in pair] for pair in trials
+    }  # trial -> two of (clip, set, number)
     secret = sorted((clip, trial, *beat) for trial, pair in met.items() for clip, *beat in pair)
     with whole_folder(folder) as part:
-        (part/'clips').mkdir()
-        for clip, _, name, i in secret: write_video(sets[name][i].resample(frames, 'time').video.repeat(beats, 1, 1, 1), part/'clips'/f'{clip}.mp4', frames*heart_rate/60, scale)
-        order, shown = int(torch.randint(2**40, (1,), generator=g)), sorted([trial, *sorted(clip for clip, *_ in pair)] for trial, pair in met.items())
-        (part/'study.json').write_text(json.dumps(dict(kind='echovdiff reader study', order=order, trials=shown), indent=1))
-        write_table(key, ('clip', 'trial', 'set', 'beat', 'real'), [(*row, int(row[2] == real)) for row in secret])
+        (part / 'clips').mkdir()
+        for clip, _, name, i in secret:
+            write_video(
+                sets[name][i].resample(frames, 'time').video.repeat(beats, 1, 1, 1),
+                part / 'clips' / f'{clip}.mp4',
+                frames * heart_rate / 60,
+                scale,
+            )
+        order, shown = int(torch.randint(2**40, (1,), generator=g)), sorted(
+            [trial, *sorted(clip for clip, *_ in pair)] for trial, pair in met.items()
+        )
+        (part / 'study.json').write_text(
+            json.dumps(dict(kind='echovdiff reader study', order=order, trials=shown), indent=1)
+        )
+        write_table(
+            key,
+            ('clip', 'trial', 'set', 'beat', 'real'),
+            [(*row, int(row[2] == real)) for row in secret],
+        )
     return key
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #a3731bb0
-COLUMNS = ('trial', 'clip', 'side', *QUESTIONS, 'said_real', 'seconds') # of a reader's CSV
+COLUMNS = ('trial', 'clip', 'side', *QUESTIONS, 'said_real', 'seconds')  # of a reader's CSV
 
 @dataclass(frozen=True)
 class Trial:
     "Two clips side by side, and how far the reader has come."
-    id:str
-    left:str # name of the clip
-    right:str
-    done:int # trials answered so far
-    of:int # trials in all
+
+    id: str
+    left: str  # name of the clip
+    right: str
+    done: int  # trials answered so far
+    of: int  # trials in all
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #a3731b01
 class Study:
     "A reader study on disk. It knows which clips meet, and not what they are."
-    def __init__(self,
-        folder:str|Path, # that `build_study` made
+
+    def __init__(
+        self,
+        folder: str | Path,  # that `build_study` made
     ):
         self.folder = Path(folder)
-        if not (self.folder/'study.json').exists(): raise ValueError(f'{folder} is no reader study (no study.json): make one with readers.build, or open the folder that you were given')
-        about = json.loads((self.folder/'study.json').read_text())
-        self.order, self.trials = about['order'], {trial: clips for trial, *clips in about['trials']}
+        if not (self.folder / 'study.json').exists():
+            raise ValueError(
+                f'{folder} is no reader study (no study.json): make one with readers.build, or open'
+                ' the folder that you were given'
+            )
+        about = json.loads((self.folder / 'study.json').read_text())
+        self.order, self.trials = about['order'], {
+            trial: clips for trial, *clips in about['trials']
+        }
 
-    def table(self, reader:str)->Path:
+    def table(self, reader: str) -> Path:
         "Where the answers of a reader lie."
-        if not re.fullmatch(r'\w[\w-]*', reader): raise ValueError(f'a reader needs a name of letters, digits, - and _, got {reader!r}')
-        return self.folder/'answers'/f'{reader}.csv'
+        if not re.fullmatch(r'\w[\w-]*', reader):
+            raise ValueError(f'a reader needs a name of letters, digits, - and _, got {reader!r}')
+        return self.folder / 'answers' / f'{reader}.csv'
 
-    def readers(self)->list[str]:
+    def readers(self) -> list[str]:
         "Who has answered anything."
-        return sorted(p.stem for p in (self.folder/'answers').glob('*.csv') if not p.name.startswith('.'))
+        return sorted(
+            p.stem for p in (self.folder / 'answers').glob('*.csv') if not p.name.startswith('.')
+        )
 
-    def answers(self, reader:str)->list[dict[str,str]]: # one line a clip
+    def answers(self, reader: str) -> list[dict[str, str]]:  # one line a clip
         "All that a reader has said."
         return list(read_table(self.table(reader))) if self.table(reader).exists() else []
 
-    def programme(self, reader:str)->list[tuple[str,str,str]]: # trial, left clip, right clip
+    def programme(self, reader: str) -> list[tuple[str, str, str]]:  # trial, left clip, right clip
         "A reader's trials in a reader's order."
         g = seeded(self.order, crc32(reader.encode()))
-        flip, order = torch.rand(len(self.trials), generator=g) < .5, torch.randperm(len(self.trials), generator=g).tolist()
+        flip, order = (
+            torch.rand(len(self.trials), generator=g) < 0.5,
+            torch.randperm(len(self.trials), generator=g).tolist(),
+        )
         ids = list(self.trials)
-        return [(ids[i], *self.trials[ids[i]][::-1 if flip[i] else 1]) for i in order]
+        return [(ids[i], *self.trials[ids[i]][:: -1 if flip[i] else 1]) for i in order]
 
-    def next(self, reader:str)->Trial|None: # None when all is answered
+    def next(self, reader: str) -> Trial | None:  # None when all is answered
         "The first trial that has no answer."
         done = {row['trial'] for row in self.answers(reader)}
         left = [trial for trial in self.programme(reader) if trial[0] not in done]
         return Trial(*left[0], len(done), len(self.trials)) if left else None
 
-    def record(self, reader:str, trial:Trial,
-        left:Sequence[int], right:Sequence[int], # 1 to 5 for each of `QUESTIONS`
-        real:str, # 'left' or 'right'
-        seconds:float=0., # that it took
-    )->None:
+    def record(
+        self,
+        reader: str,
+        trial: Trial,
+        left: Sequence[int],
+        right: Sequence[int],  # 1 to 5 for each of `QUESTIONS`
+        real: str,  # 'left' or 'right'
+        seconds: float = 0.0,  # that it took
+    ) -> None:
         "Write an answer, at once. A second one for the same trial replaces the first."
-        if real not in ('left', 'right'): raise ValueError(f"which one is real? expected 'left' or 'right', got {real!r}")
+        if real not in ('left', 'right'):
+            raise ValueError(f"which one is real? expected 'left' or 'right', got {real!r}")
         for side, marks in dict(left=left, right=right).items():
-            for asked, mark in zip(QUESTIONS.values(), (*marks, *[None]*3)):
-                if mark not in (1, 2, 3, 4, 5): raise ValueError(f'{asked} of the {side} beat needs a mark from 1 to 5, got {"none" if mark is None else mark}')
+            for asked, mark in zip(QUESTIONS.values(), (*marks, *[None] * 3)):
+                if mark not in (1, 2, 3, 4, 5):
+                    raise ValueError(
+                        f'{asked} of the {side} beat needs a mark from 1 to 5, got'
+                        f' {"none" if mark is None else mark}'
+                    )
         rows = [tuple(row.values()) for row in self.answers(reader) if row['trial'] != trial.id]
-        rows += [(trial.id, clip, side, *marks, int(side == real), round(float(seconds), 1)) for side, clip, marks in (('left', trial.left, left), ('right', trial.right, right))]
+        rows += [
+            (trial.id, clip, side, *marks, int(side == real), round(float(seconds), 1))
+            for side, clip, marks in (('left', trial.left, left), ('right', trial.right, right))
+        ]
         write_table(self.table(reader), COLUMNS, rows)
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #900916fd
 def krippendorff(
-    ratings:Tensor, # (k n) marks of k readers for n beats, nan where missing
-    metric:str='ordinal', # distance of two marks: 'ordinal', 'interval' or 'nominal'
-)->float: # 1: perfect, 0: as by chance, below 0: against each other; nan if all marks are the same
+    ratings: Tensor,  # (k n) marks of k readers for n beats, nan where missing
+    metric: str = 'ordinal',  # distance of two marks: 'ordinal', 'interval' or 'nominal'
+) -> (
+    float
+):  # 1: perfect, 0: as by chance, below 0: against each other; nan if all marks are the same
     "Krippendorff's alpha (2011), from the matrix of coincidences."
     values = ratings[~ratings.isnan()].unique()
-    counts = (ratings[None] == values[:,None,None]).sum(1).T.double()                     # (n v)
+    counts = (ratings[None] == values[:, None, None]).sum(1).T.double()  # (n v)
     counts = counts[counts.sum(1) > 1]
-    together = torch.einsum('nv,nw,n->vw', counts, counts, 1/(counts.sum(1)-1)) - torch.diag((counts/(counts.sum(1, keepdim=True)-1)).sum(0))
+    together = torch.einsum('nv,nw,n->vw', counts, counts, 1 / (counts.sum(1) - 1)) - torch.diag(
+        (counts / (counts.sum(1, keepdim=True) - 1)).sum(0)
+    )
     n, v = together.sum(1), values.double()
-    rank = n.cumsum(0) - n/2
-    if metric not in ('ordinal', 'interval', 'nominal'): raise ValueError(f"expected metric 'ordinal', 'interval' or 'nominal', got {metric!r}")
-    far = dict(ordinal=(rank[:,None]-rank).square(), interval=(v[:,None]-v).square(), nominal=1.-torch.eye(len(v), dtype=torch.float64))[metric]
-    expected = (n[:,None]*n*far).sum()/(n.sum()-1)
-    return float(1 - (together*far).sum()/expected) if expected > 0 else math.nan
+    rank = n.cumsum(0) - n / 2
+    if metric not in ('ordinal', 'interval', 'nominal'):
+        raise ValueError(f"expected metric 'ordinal', 'interval' or 'nominal', got {metric!r}")
+    far = dict(
+        ordinal=(rank[:, None] - rank).square(),
+        interval=(v[:, None] - v).square(),
+        nominal=1.0 - torch.eye(len(v), dtype=torch.float64),
+    )[metric]
+    expected = (n[:, None] * n * far).sum() / (n.sum() - 1)
+    return float(1 - (together * far).sum() / expected) if expected > 0 else math.nan
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #8b83ad31
 def icc(
-    ratings:Tensor, # (k n) marks of k readers for n beats; beats with a nan are left out
-)->float: # at most 1; nan for fewer than two beats or readers
+    ratings: Tensor,  # (k n) marks of k readers for n beats; beats with a nan are left out
+) -> float:  # at most 1; nan for fewer than two beats or readers
     "Intraclass correlation ICC(2,1) (Shrout and Fleiss 1979)."
-    x = ratings[:,~ratings.isnan().any(0)].double().T
+    x = ratings[:, ~ratings.isnan().any(0)].double().T
     (n, k), mean = x.shape, x.mean()
-    if min(n, k) < 2: return math.nan
+    if min(n, k) < 2:
+        return math.nan
     between, readers = x.mean(1, keepdim=True), x.mean(0, keepdim=True)
-    msb, msr = k*(between-mean).square().sum()/(n-1), n*(readers-mean).square().sum()/(k-1)
-    mse = (x-between-readers+mean).square().sum()/((n-1)*(k-1))
-    return float((msb-mse)/(msb+(k-1)*mse+k*(msr-mse)/n))
+    msb, msr = k * (between - mean).square().sum() / (n - 1), n * (
+        readers - mean
+    ).square().sum() / (k - 1)
+    mse = (x - between - readers + mean).square().sum() / ((n - 1) * (k - 1))
+    return float((msb - mse) / (msb + (k - 1) * mse + k * (msr - mse) / n))
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #cde1282a
 def marks(
-    study:Study,
-)->dict[str,Tensor]: # question -> (k n) marks of every reader for every clip, nan where missing
+    study: Study,
+) -> dict[str, Tensor]:  # question -> (k n) marks of every reader for every clip, nan where missing
     "All ratings, readers and clips in the order of their names. No key is needed."
     clips = sorted(clip for trial in study.trials.values() for clip in trial)
-    found = {reader: {row['clip']: row for row in study.answers(reader)} for reader in study.readers()}
-    return {q: torch.tensor([[float(rows[c][q]) if c in rows else math.nan for c in clips] for rows in found.values()]) for q in QUESTIONS}
+    found = {
+        reader: {row['clip']: row for row in study.answers(reader)} for reader in study.readers()
+    }
+    return {
+        q: torch.tensor([
+            [float(rows[c][q]) if c in rows else math.nan for c in clips] for rows in found.values()
+        ])
+        for q in QUESTIONS
+    }
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #cde12801
 def agreement(
-    study:Study,
-)->dict[str,dict[str,float]]: # question -> alpha (ordinal) and icc
+    study: Study,
+) -> dict[str, dict[str, float]]:  # question -> alpha (ordinal) and icc
     "How far readers agree, over all clips."
     return {q: dict(alpha=krippendorff(r), icc=icc(r)) for q, r in marks(study).items()}
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #cde12802
 def results(
-    study:Study,
-    key:str|Path, # that `build_study` wrote
-    generator:torch.Generator, # source of the bootstrap's draws
-)->dict[str,dict]: # set -> question -> n clips, median and mean as (value, low, high)
-    "Marks of each set: the mean over readers for every clip, then over clips, whose choice is what the 95 % interval is about."
+    study: Study,
+    key: str | Path,  # that `build_study` wrote
+    generator: torch.Generator,  # source of the bootstrap's draws
+) -> dict[str, dict]:  # set -> question -> n clips, median and mean as (value, low, high)
+    """Marks of each set: the mean over readers for every clip, then over clips, whose choice is
+    what the 95 % interval is about."""
     sets = {row['clip']: row['set'] for row in read_table(key)}
     clips = sorted(sets)
     mean = {q: r.nanmean(0).tolist() for q, r in marks(study).items()}
-    rows = {name: [{q: values[i] for q, values in mean.items()} for i, c in enumerate(clips) if sets[c] == name] for name in sorted(set(sets.values()))}
+    rows = {
+        name: [
+            {q: values[i] for q, values in mean.items()}
+            for i, c in enumerate(clips)
+            if sets[c] == name
+        ]
+        for name in sorted(set(sets.values()))
+    }
     return {name: summarise(found, generator) for name, found in rows.items()}
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #cde12803
 def which_is_real(
-    study:Study,
-    key:str|Path, # that `build_study` wrote
-    by:str='reader', # one line for each 'reader', or for each 'set' that was drawn
-)->dict[str,tuple]: # name, and 'all' -> found, trials, share, and the exact 95 % interval of the share
-    "How often the real beat was found. An interval that holds .5 means: no better than a coin, as far as so many trials can tell."
+    study: Study,
+    key: str | Path,  # that `build_study` wrote
+    by: str = 'reader',  # one line for each 'reader', or for each 'set' that was drawn
+) -> dict[
+    str, tuple
+]:  # name, and 'all' -> found, trials, share, and the exact 95 % interval of the share
+    """How often the real beat was found. An interval that holds .5 means: no better than a coin,
+    as far as so many trials can tell."""
     key = list(read_table(key))
-    real, drawn = {row['clip']: row['real'] == '1' for row in key}, {row['trial']: row['set'] for row in key if row['real'] != '1'}
-    said = [(row, reader) for reader in study.readers() for row in study.answers(reader) if row['said_real'] == '1']
-    lines = [(reader if by == 'reader' else drawn[row['trial']], real[row['clip']]) for row, reader in said]
-    groups = {name: [hit for of, hit in lines if name in (of, 'all')] for name in (*sorted({of for of, _ in lines}), 'all')}
-    return {name: (sum(hits), len(hits), sum(hits)/len(hits), *binomtest(sum(hits), len(hits)).proportion_ci()) for name, hits in groups.items() if hits}
+    real, drawn = {row['clip']: row['real'] == '1' for row in key}, {
+        row['trial']: row['set'] for row in key if row['real'] != '1'
+    }
+    said = [
+        (row, reader)
+        for reader in study.readers()
+        for row in study.answers(reader)
+        if row['said_real'] == '1'
+    ]
+    lines = [
+        (reader if by == 'reader' else drawn[row['trial']], real[row['clip']])
+        for row, reader in said
+    ]
+    groups = {
+        name: [hit for of, hit in lines if name in (of, 'all')]
+        for name in (*sorted({of for of, _ in lines}), 'all')
+    }
+    return {
+        name: (
+            sum(hits),
+            len(hits),
+            sum(hits) / len(hits),
+            *binomtest(sum(hits), len(hits)).proportion_ci(),
+        )
+        for name, hits in groups.items()
+        if hits
+    }

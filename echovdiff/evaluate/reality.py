@@ -29,90 +29,106 @@ from .labelled_stills import LabelledStills, STRUCTURES, ed_es_pairs
 
 # %% ../../nbs/evaluate/01_reality.ipynb #1e011298
 def hausdorff(
-    a:np.ndarray, # (h w) bool
-    b:np.ndarray, # (h w) bool
-    q:float=1., # quantile of the distances: 1 the largest, .95 without the worst twentieth
-)->float: # px; nan where one of them is empty
+    a: np.ndarray,  # (h w) bool
+    b: np.ndarray,  # (h w) bool
+    q: float = 1.0,  # quantile of the distances: 1 the largest, .95 without the worst twentieth
+) -> float:  # px; nan where one of them is empty
     "Equation (1): distance of two outlines."
-    if not a.any() or not b.any(): return np.nan
+    if not a.any() or not b.any():
+        return np.nan
     a, b = (mask & ~binary_erosion(mask) for mask in (a, b))
     there, back = distance_transform_edt(~b)[a], distance_transform_edt(~a)[b]
     return float(max(np.quantile(there, q), np.quantile(back, q)))
 
 # %% ../../nbs/evaluate/01_reality.ipynb #aa958531
 def ed_probability(
-    posterior:Tensor, # (... n) probabilities of the phase, n bins on the circle
-)->Tensor: # (...) probability that the frame is nearer ED than ES
+    posterior: Tensor,  # (... n) probabilities of the phase, n bins on the circle
+) -> Tensor:  # (...) probability that the frame is nearer ED than ES
     "Equation (2)."
     cos = bin_phases(posterior.shape[-1], posterior.device).cos()
-    nearer = torch.where(cos.abs() < 1e-6, .5, (cos > 0).float())
+    nearer = torch.where(cos.abs() < 1e-6, 0.5, (cos > 0).float())
     return posterior @ nearer.to(posterior)
 
 # %% ../../nbs/evaluate/01_reality.ipynb #d4e4f60a
 @dataclass
 class StillReading:
     "What a stage 1 says of stills."
-    structures:tuple[str,...] # names, in order
-    masks:np.ndarray # (n s h w) bool: probability 1/2 or more
-    area:np.ndarray # (n) LV area, px²: the sum of probabilities
-    ed:np.ndarray # (n) probability of being nearer ED than ES
+
+    structures: tuple[str, ...]  # names, in order
+    masks: np.ndarray  # (n s h w) bool: probability 1/2 or more
+    area: np.ndarray  # (n) LV area, px²: the sum of probabilities
+    ed: np.ndarray  # (n) probability of being nearer ED than ES
 
 # %% ../../nbs/evaluate/01_reality.ipynb #d4e4f601
 def read_alone(
-    pcdm:PCDM,
-    frames:np.ndarray, # (n h w) uint8
-)->StillReading:
+    pcdm: PCDM,
+    frames: np.ndarray,  # (n h w) uint8
+) -> StillReading:
     "Stage 1 on each frame alone."
     rows = []
-    for frame in torch.from_numpy(frames).float()[:,None,None]/255:
+    for frame in torch.from_numpy(frames).float()[:, None, None] / 255:
         seen = read(pcdm, frame, auto_gamma(frame))
         each = seen['structures'][0] if 'structures' in seen else seen['mask']
         alone = seen.get('alone', seen['posterior'])[0]
-        rows.append((each.numpy() >= .5, float(seen['area'][0]), float(ed_probability(alone))))
+        rows.append((each.numpy() >= 0.5, float(seen['area'][0]), float(ed_probability(alone))))
     return StillReading(getattr(pcdm.config, 'structures', ('lv',)), *map(np.array, zip(*rows)))
 
 # %% ../../nbs/evaluate/01_reality.ipynb #0693a605
 def structure_scores(
-    stills:LabelledStills,
-    reading:StillReading,
-    name:str, # of the structure
-)->dict[str,np.ndarray]: # dice, hd px, hd95 px, area_ratio (n each); nan where the expert drew none
+    stills: LabelledStills,
+    reading: StillReading,
+    name: str,  # of the structure
+) -> dict[
+    str, np.ndarray
+]:  # dice, hd px, hd95 px, area_ratio (n each); nan where the expert drew none
     "Dice, Hausdorff distances and area over the expert's, for each still."
     true = stills.labels == STRUCTURES[name]
-    mask = reading.masks[:,reading.structures.index(name)]
+    mask = reading.masks[:, reading.structures.index(name)]
     drawn = true.any((1, 2))
     size = reading.area if name == 'lv' else mask.sum((1, 2))
-    with np.errstate(divide='ignore', invalid='ignore'): ratio = size/true.sum((1, 2))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        ratio = size / true.sum((1, 2))
     overlap = dice(*(torch.from_numpy(m).float() for m in (mask, true))).numpy()
-    off = np.array([[hausdorff(m, t, q) for q in (1., .95)] for m, t in zip(mask, true)])
-    found = dict(dice=overlap, hd=off[:,0], hd95=off[:,1], area_ratio=ratio)
+    off = np.array([[hausdorff(m, t, q) for q in (1.0, 0.95)] for m, t in zip(mask, true)])
+    found = dict(dice=overlap, hd=off[:, 0], hd95=off[:, 1], area_ratio=ratio)
     return {key: np.where(drawn, v, np.nan) for key, v in found.items()}
 
 # %% ../../nbs/evaluate/01_reality.ipynb #931d4d6e
 def patient_interval(
-    statistic:Callable[[np.ndarray],float], # of the numbers of some stills
-    patient:np.ndarray, # (n) of whom each still is
-    seed:int=0,
-    draws:int=500, # bootstrap samples
-)->tuple[float,float]: # 95 %
+    statistic: Callable[[np.ndarray], float],  # of the numbers of some stills
+    patient: np.ndarray,  # (n) of whom each still is
+    seed: int = 0,
+    draws: int = 500,  # bootstrap samples
+) -> tuple[float, float]:  # 95 %
     "Percentile bootstrap of a statistic; patients are drawn, not stills."
     rows = [np.flatnonzero(patient == name) for name in np.unique(patient)]
-    if len(rows) < 2: return np.nan, np.nan
-    def again(drawn): return statistic(np.concatenate([rows[i] for i in drawn]))
-    found = bootstrap((np.arange(len(rows)),), again, n_resamples=draws, vectorized=False,
-                      method='percentile', random_state=np.random.default_rng(seed))
+    if len(rows) < 2:
+        return np.nan, np.nan
+
+    def again(drawn):
+        return statistic(np.concatenate([rows[i] for i in drawn]))
+
+    found = bootstrap(
+        (np.arange(len(rows)),),
+        again,
+        n_resamples=draws,
+        vectorized=False,
+        method='percentile',
+        random_state=np.random.default_rng(seed),
+    )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 # %% ../../nbs/evaluate/01_reality.ipynb #49d35f0b
 def with_interval(
-    values:np.ndarray, # (n) nan where unknown
-    patient:np.ndarray, # (n)
-    statistic:Callable=np.nanmean,
-    seed:int=0,
-)->dict: # value, interval, n
+    values: np.ndarray,  # (n) nan where unknown
+    patient: np.ndarray,  # (n)
+    statistic: Callable = np.nanmean,
+    seed: int = 0,
+) -> dict:  # value, interval, n
     "A statistic of the known values with its interval over patients."
     good = np.isfinite(values)
-    if not good.any(): return dict(value=None, interval=None, n=0)
+    if not good.any():
+        return dict(value=None, interval=None, n=0)
     values, patient = values[good], patient[good]
     low, high = patient_interval(lambda index: statistic(values[index]), patient, seed)
     interval = None if np.isnan(low) else [low, high]
@@ -120,120 +136,140 @@ def with_interval(
 
 # %% ../../nbs/evaluate/01_reality.ipynb #59bb017a
 def auc(
-    p:np.ndarray, # (n) probability of being ED
-    is_ed:np.ndarray, # (n) bool
-)->float: # 1 when every ED stands above every ES, .5 for a coin; nan where one kind is missing
+    p: np.ndarray,  # (n) probability of being ED
+    is_ed: np.ndarray,  # (n) bool
+) -> float:  # 1 when every ED stands above every ES, .5 for a coin; nan where one kind is missing
     "Area under the ROC curve."
-    n = is_ed.sum()*(~is_ed).sum()
-    return float(mannwhitneyu(p[is_ed], p[~is_ed]).statistic/n) if n else np.nan
+    n = is_ed.sum() * (~is_ed).sum()
+    return float(mannwhitneyu(p[is_ed], p[~is_ed]).statistic / n) if n else np.nan
 
 # %% ../../nbs/evaluate/01_reality.ipynb #342ef3e9
 def told_side(
-    p:np.ndarray, # (n) probability of being ED
-    is_ed:np.ndarray, # (n) bool
-)->tuple[np.ndarray,np.ndarray]: # probability of the told side (n) in [.5,1]; was it right (n)
+    p: np.ndarray,  # (n) probability of being ED
+    is_ed: np.ndarray,  # (n) bool
+) -> tuple[np.ndarray, np.ndarray]:  # probability of the told side (n) in [.5,1]; was it right (n)
     "What is said of each still, and whether it is true."
-    return np.maximum(p, 1-p), (p > .5) == is_ed
+    return np.maximum(p, 1 - p), (p > 0.5) == is_ed
 
 # %% ../../nbs/evaluate/01_reality.ipynb #742d3785
 def phase_scores(
-    stills:LabelledStills,
-    p:np.ndarray, # (n) probability of being ED
-    seed:int=0,
-)->dict: # accuracy, auc, upper: each with value, interval, n; and the mean of what was said
+    stills: LabelledStills,
+    p: np.ndarray,  # (n) probability of being ED
+    seed: int = 0,
+) -> dict:  # accuracy, auc, upper: each with value, interval, n; and the mean of what was said
     "How well ED is told from ES."
     said, hit = told_side(p, stills.is_ed)
     upper = np.where(said >= np.median(said), hit, np.nan)
-    def again(index): return auc(p[index], stills.is_ed[index])
+
+    def again(index):
+        return auc(p[index], stills.is_ed[index])
+
     low, high = patient_interval(again, stills.patient, seed)
-    return dict(accuracy=with_interval(hit.astype(float), stills.patient, seed=seed),
-                upper=with_interval(upper, stills.patient, seed=seed),
-                auc=dict(value=auc(p, stills.is_ed), interval=[low, high], n=len(p)),
-                confidence=float(said.mean()))
+    return dict(
+        accuracy=with_interval(hit.astype(float), stills.patient, seed=seed),
+        upper=with_interval(upper, stills.patient, seed=seed),
+        auc=dict(value=auc(p, stills.is_ed), interval=[low, high], n=len(p)),
+        confidence=float(said.mean()),
+    )
 
 # %% ../../nbs/evaluate/01_reality.ipynb #842381e2
 def reliability(
-    said:np.ndarray, # (n) probability of the told side, in [.5,1]
-    hit:np.ndarray, # (n) bool
-    bins:int=10, # from .5 to 1
-    seed:int=0,
-)->dict: # said, hit, count (bins each; None where a bin is empty), gap, floor
+    said: np.ndarray,  # (n) probability of the told side, in [.5,1]
+    hit: np.ndarray,  # (n) bool
+    bins: int = 10,  # from .5 to 1
+    seed: int = 0,
+) -> dict:  # said, hit, count (bins each; None where a bin is empty), gap, floor
     "Equation (3), and what it is made of."
-    count, _, where = binned_statistic(said, said, 'count', bins, (.5, 1))
-    where = where-1
-    def per_bin(v): return np.bincount(where, v, bins)
-    def gap(v): return float(abs(per_bin(said)-per_bin(v)).sum()/len(said))
+    count, _, where = binned_statistic(said, said, 'count', bins, (0.5, 1))
+    where = where - 1
+
+    def per_bin(v):
+        return np.bincount(where, v, bins)
+
+    def gap(v):
+        return float(abs(per_bin(said) - per_bin(v)).sum() / len(said))
+
     rng = np.random.default_rng(seed)
     floor = np.mean([gap((rng.random(len(said)) < said).astype(float)) for _ in range(200)])
-    def mean(v): return [float(total/n) if n else None for total, n in zip(per_bin(v), count)]
+
+    def mean(v):
+        return [float(total / n) if n else None for total, n in zip(per_bin(v), count)]
+
     hit, count_of = hit.astype(float), count.astype(int).tolist()
     return dict(said=mean(said), hit=mean(hit), count=count_of, gap=gap(hit), floor=float(floor))
 
 # %% ../../nbs/evaluate/01_reality.ipynb #870d7f88
 def plot_reliability(
-    found:dict, # from `reliability`
-    ax:Axes|None=None, # where to draw; a new figure when None
-    name:str='', # for the legend
-)->Axes:
+    found: dict,  # from `reliability`
+    ax: Axes | None = None,  # where to draw; a new figure when None
+    name: str = '',  # for the legend
+) -> Axes:
     "Hit rate over what was said; the area of a dot is the share of the stills."
     ax = ax or plt.subplots(figsize=(3.4, 3.2), layout='constrained')[1]
     rows = [row for row in zip(found['said'], found['hit'], found['count']) if row[2]]
     said, hit, count = map(np.array, zip(*rows))
-    ax.plot([.5, 1], [.5, 1], color='0.8', zorder=0)
+    ax.plot([0.5, 1], [0.5, 1], color='0.8', zorder=0)
     ax.plot(said, hit, color=COLORS['pred'], lw=1)
-    ax.scatter(said, hit, 20+600*count/count.sum(), color=COLORS['pred'], alpha=.7, label=name)
+    ax.scatter(
+        said, hit, 20 + 600 * count / count.sum(), color=COLORS['pred'], alpha=0.7, label=name
+    )
     ax.set(xlabel='probability of the told side', ylabel='hit rate')
-    ax.set(xlim=(.48, 1.02), ylim=(0, 1.05))
+    ax.set(xlim=(0.48, 1.02), ylim=(0, 1.05))
     return ax
 
 # %% ../../nbs/evaluate/01_reality.ipynb #5cf6b69b
 def ef_agreement(
-    ef:np.ndarray, # (p) as read, fraction
-    true:np.ndarray, # (p) fraction
-    patient:np.ndarray, # (p)
-    seed:int=0,
-)->dict: # n, correlation, mae and bias in percentage points with intervals
+    ef: np.ndarray,  # (p) as read, fraction
+    true: np.ndarray,  # (p) fraction
+    patient: np.ndarray,  # (p)
+    seed: int = 0,
+) -> dict:  # n, correlation, mae and bias in percentage points with intervals
     "Correlation, mean absolute error and bias of EF."
     good = np.isfinite(ef) & np.isfinite(true)
-    if good.sum() < 3: return dict(n=int(good.sum()))
-    off, patient = 100*(ef-true)[good], patient[good]
+    if good.sum() < 3:
+        return dict(n=int(good.sum()))
+    off, patient = 100 * (ef - true)[good], patient[good]
     both = np.stack([ef[good], true[good]])
-    low, high = patient_interval(lambda index: np.corrcoef(both[:,index])[0,1], patient, seed)
-    return dict(n=int(good.sum()),
-                correlation=dict(value=float(np.corrcoef(both)[0,1]), interval=[low, high]),
-                mae_points=with_interval(abs(off), patient, seed=seed),
-                bias_points=with_interval(off, patient, seed=seed))
+    low, high = patient_interval(lambda index: np.corrcoef(both[:, index])[0, 1], patient, seed)
+    return dict(
+        n=int(good.sum()),
+        correlation=dict(value=float(np.corrcoef(both)[0, 1]), interval=[low, high]),
+        mae_points=with_interval(abs(off), patient, seed=seed),
+        bias_points=with_interval(off, patient, seed=seed),
+    )
 
 # %% ../../nbs/evaluate/01_reality.ipynb #c96654e1
 def ef_scores(
-    stills:LabelledStills,
-    reading:StillReading,
-    seed:int=0,
-)->dict: # outlines and label, each from `ef_agreement`
+    stills: LabelledStills,
+    reading: StillReading,
+    seed: int = 0,
+) -> dict:  # outlines and label, each from `ef_agreement`
     "EF of the read masks against that of the experts' outlines, and of the set."
     ed, es = ed_es_pairs(stills).T
-    mask = clean(torch.from_numpy(reading.masks[:,reading.structures.index('lv')]).float())
+    mask = clean(torch.from_numpy(reading.masks[:, reading.structures.index('lv')]).float())
     true = torch.from_numpy(stills.labels == STRUCTURES['lv']).float()
     read_ef, drawn_ef = (ef_area_length(m[ed], m[es]).numpy() for m in (mask, true))
     patient = stills.patient[ed]
-    return dict(outlines=ef_agreement(read_ef, drawn_ef, patient, seed),
-                label=ef_agreement(read_ef, stills.ef[ed], patient, seed))
+    return dict(
+        outlines=ef_agreement(read_ef, drawn_ef, patient, seed),
+        label=ef_agreement(read_ef, stills.ef[ed], patient, seed),
+    )
 
 # %% ../../nbs/evaluate/01_reality.ipynb #a6500db1
 def structure_summary(
-    stills:LabelledStills,
-    scores:dict[str,np.ndarray], # from `structure_scores`
-    of:np.ndarray, # (n) bool: the stills meant
-    seed:int=0,
-)->dict: # dice, hd_mm and hd95_mm (or px), area ratio with quartiles, missing
+    stills: LabelledStills,
+    scores: dict[str, np.ndarray],  # from `structure_scores`
+    of: np.ndarray,  # (n) bool: the stills meant
+    seed: int = 0,
+) -> dict:  # dice, hd_mm and hd95_mm (or px), area ratio with quartiles, missing
     "The scores of a structure over some stills."
     patient, scale = stills.patient[of], stills.mm_per_px[of]
     unit, scale = ('mm', scale) if np.isfinite(scale).any() else ('px', np.ones(of.sum()))
     found = dict(dice=with_interval(scores['dice'][of], patient, seed=seed))
     for key in ('hd', 'hd95'):
-        found[f'{key}_{unit}'] = with_interval(scores[key][of]*scale, patient, seed=seed)
+        found[f'{key}_{unit}'] = with_interval(scores[key][of] * scale, patient, seed=seed)
     ratio = scores['area_ratio'][of]
-    quartiles = np.nanquantile(ratio, (.25, .75)).tolist() if np.isfinite(ratio).any() else None
+    quartiles = np.nanquantile(ratio, (0.25, 0.75)).tolist() if np.isfinite(ratio).any() else None
     found['area_ratio'] = with_interval(ratio, patient, np.nanmedian, seed)
     found['area_ratio']['quartiles'] = quartiles
     missing = np.isfinite(scores['dice'][of]) & np.isnan(scores['hd'][of])
@@ -241,40 +277,47 @@ def structure_summary(
 
 # %% ../../nbs/evaluate/01_reality.ipynb #d8e213f5
 def score_stills(
-    stills:LabelledStills,
-    reading:StillReading,
-    seed:int=0, # of the intervals
-)->dict: # ready for JSON
+    stills: LabelledStills,
+    reading: StillReading,
+    seed: int = 0,  # of the intervals
+) -> dict:  # ready for JSON
     "Every number of this notebook: structures at ED, at ES and together, phase, reliability, EF."
     kinds = dict(ed=stills.is_ed, es=~stills.is_ed, both=stills.is_ed | True)
     found = {}
     for name in (name for name in reading.structures if name in stills.known):
         scores = structure_scores(stills, reading, name)
-        found[name] = {kind: structure_summary(stills, scores, of, seed)
-                       for kind, of in kinds.items() if of.any()}
-    return dict(n=len(stills), patients=len(np.unique(stills.patient)), structures=found,
-                phase=phase_scores(stills, reading.ed, seed),
-                reliability=reliability(*told_side(reading.ed, stills.is_ed), seed=seed),
-                ef=ef_scores(stills, reading, seed))
+        found[name] = {
+            kind: structure_summary(stills, scores, of, seed)
+            for kind, of in kinds.items()
+            if of.any()
+        }
+    return dict(
+        n=len(stills),
+        patients=len(np.unique(stills.patient)),
+        structures=found,
+        phase=phase_scores(stills, reading.ed, seed),
+        reliability=reliability(*told_side(reading.ed, stills.is_ed), seed=seed),
+        ef=ef_scores(stills, reading, seed),
+    )
 
 # %% ../../nbs/evaluate/01_reality.ipynb #17cf1c98
 NAMES = dict(lv='left ventricle', myocardium='muscle', la='left atrium')
 
 def plot_dice(
-    structures:dict, # of `score_stills`
-    ax:Axes|None=None, # where to draw; a new figure when None
-)->Axes:
+    structures: dict,  # of `score_stills`
+    ax: Axes | None = None,  # where to draw; a new figure when None
+) -> Axes:
     "Dice of each structure at ED and ES, with 95 % intervals over patients."
     ax = ax or plt.subplots(figsize=(4.2, 3), layout='constrained')[1]
-    for shift, kind in ((-.18, 'ed'), (.18, 'es')):
+    for shift, kind in ((-0.18, 'ed'), (0.18, 'es')):
         rows = [row[kind]['dice'] for row in structures.values() if kind in row]
         for at, row in enumerate(row for row in rows if row['n']):
-            value, (low, high) = row['value'], row['interval'] or [row['value']]*2
-            off = [[value-low], [high-value]]
+            value, (low, high) = row['value'], row['interval'] or [row['value']] * 2
+            off = [[value - low], [high - value]]
             name = '' if at else kind.upper()
-            ax.bar(at+shift, value, .34, yerr=off, color=COLORS[kind], capsize=4, label=name)
-            ax.text(at+shift, high+.01, f'{value:.2f}', ha='center', fontsize=8)
+            ax.bar(at + shift, value, 0.34, yerr=off, color=COLORS[kind], capsize=4, label=name)
+            ax.text(at + shift, high + 0.01, f'{value:.2f}', ha='center', fontsize=8)
     ax.set_xticks(range(len(structures)), [NAMES[name] for name in structures])
-    ax.set(ylabel='Dice', ylim=(0, 1.12), xlim=(-.7, max(1, len(structures))-.3))
+    ax.set(ylabel='Dice', ylim=(0, 1.12), xlim=(-0.7, max(1, len(structures)) - 0.3))
     ax.legend(frameon=False, ncols=2, fontsize=8, loc='lower right')
     return ax

@@ -33,153 +33,247 @@ from ..training.pipeline import commit, untrained
 @dataclass(frozen=True)
 class ScorerConfig:
     "Sizes of the network, and of its training."
-    sizes: tuple[int,...] = (24, 48, 96, 160)  # channels at 28, 14, 7 and 4 px
-    heads: tuple[int,...] = (1, 2, 4, 8)
-    width: int = 96                            # of the recurrent network, each way
-    bins: int = 64                             # phases in the posterior
+
+    sizes: tuple[int, ...] = (24, 48, 96, 160)  # channels at 28, 14, 7 and 4 px
+    heads: tuple[int, ...] = (1, 2, 4, 8)
+    width: int = 96  # of the recurrent network, each way
+    bins: int = 64  # phases in the posterior
 
     @classmethod
-    def tiny(cls): return cls((8, 8, 16, 16), (1, 1, 2, 2), 8, 16)
+    def tiny(cls):
+        return cls((8, 8, 16, 16), (1, 1, 2, 2), 8, 16)
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #e15c2a01
 class Scorer(Stage):
     "SegFormer for the mask, a bidirectional GRU over its deepest features for the phase (ours)."
+
     Config = ScorerConfig
 
-    def __init__(self, config:ScorerConfig=ScorerConfig()):
+    def __init__(self, config: ScorerConfig = ScorerConfig()):
         super().__init__()
-        self.config, never = config, dict.fromkeys(('hidden_dropout_prob', 'attention_probs_dropout_prob', 'classifier_dropout_prob', 'drop_path_rate'), 0.)
-        self.frames = SegformerForSemanticSegmentation(SegformerConfig(num_channels=1, num_labels=1, hidden_sizes=config.sizes, depths=(1, 1, 1, 1), num_attention_heads=config.heads, decoder_hidden_size=64, **never))
-        self.time = nn.GRU(4*config.sizes[-1], config.width, num_layers=2, batch_first=True, bidirectional=True)
-        self.phase = nn.Linear(2*config.width, config.bins)
+        self.config, never = config, dict.fromkeys(
+            (
+                'hidden_dropout_prob',
+                'attention_probs_dropout_prob',
+                'classifier_dropout_prob',
+                'drop_path_rate',
+            ),
+            0.0,
+        )
+        self.frames = SegformerForSemanticSegmentation(
+            SegformerConfig(
+                num_channels=1,
+                num_labels=1,
+                hidden_sizes=config.sizes,
+                depths=(1, 1, 1, 1),
+                num_attention_heads=config.heads,
+                decoder_hidden_size=64,
+                **never,
+            )
+        )
+        self.time = nn.GRU(
+            4 * config.sizes[-1], config.width, num_layers=2, batch_first=True, bidirectional=True
+        )
+        self.phase = nn.Linear(2 * config.width, config.bins)
 
-    def see(self,
-        video:Tensor, # (b t 1 h w) in [0,1]
-    )->tuple[Tensor,Tensor]: # logits of the mask (b t h w), deep features (b t c h' w')
+    def see(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]
+    ) -> tuple[Tensor, Tensor]:  # logits of the mask (b t h w), deep features (b t c h' w')
         "Every frame on its own."
-        if video.ndim != 5 or video.shape[2] != 1: raise ValueError(f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis')
-        seen = self.frames(rearrange(video, 'b t c h w -> (b t) c h w')*2-1, output_hidden_states=True)
+        if video.ndim != 5 or video.shape[2] != 1:
+            raise ValueError(
+                f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
+            )
+        seen = self.frames(
+            rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1, output_hidden_states=True
+        )
         logits = F.interpolate(seen.logits.float(), video.shape[-2:], mode='bicubic')
-        return tuple(x.unflatten(0, video.shape[:2]) for x in (logits[:,0], seen.hidden_states[-1].float()))
+        return tuple(
+            x.unflatten(0, video.shape[:2]) for x in (logits[:, 0], seen.hidden_states[-1].float())
+        )
 
-    def corners(self, deep:Tensor)->Tensor: # (b t c h w) -> (b t 4c): what each quarter of the picture shows
+    def corners(
+        self, deep: Tensor
+    ) -> Tensor:  # (b t c h w) -> (b t 4c): what each quarter of the picture shows
         return F.adaptive_avg_pool2d(deep.flatten(0, 1), 2).flatten(1).unflatten(0, deep.shape[:2])
 
-    def follow(self, seen:Tensor)->Tensor: # (b t 4c) -> (b t n)
+    def follow(self, seen: Tensor) -> Tensor:  # (b t 4c) -> (b t n)
         "The posterior of the phase, frame by frame, from all of them."
         return self.phase(self.time(seen)[0]).float().softmax(-1)
 
-    def forward(self,
-        video:Tensor, # (b t 1 h w) in [0,1]
-    )->dict[str,Tensor]: # mask (b t h w), area (b t) px², posterior (b t n), deep (b t c h' w')
+    def forward(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]
+    ) -> dict[str, Tensor]:  # mask (b t h w), area (b t) px², posterior (b t n), deep (b t c h' w')
         logits, deep = self.see(video)
         mask = logits.sigmoid()
-        return dict(mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)), deep=deep)
+        return dict(
+            mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)), deep=deep
+        )
 
-    def features(self,
-        said:dict[str,Tensor], # its answer to whole beats
-    )->Tensor: # (b 2c): mean and spread over the frames
+    def features(
+        self,
+        said: dict[str, Tensor],  # its answer to whole beats
+    ) -> Tensor:  # (b 2c): mean and spread over the frames
         "A beat as the deepest layer sees it, for a Fréchet distance. Not FVD, and never called so."
         deep = said['deep'].mean((3, 4))
         return torch.cat([deep.mean(1), deep.std(1)], -1)
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
         "Stills teach the mask; the features of clips, once they are known, the phase."
-        losses = phase_losses(self.follow(batch['reps']), batch['theta']) if 'reps' in batch else mask_losses(self.see(batch['video'])[0], batch['mask'])
+        losses = (
+            phase_losses(self.follow(batch['reps']), batch['theta'])
+            if 'reps' in batch
+            else mask_losses(self.see(batch['video'])[0], batch['mask'])
+        )
         return dict(loss=sum(losses.values()), **losses)
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #d97061ee
 def disturb(
-    video:Tensor, # (b t 1 h w) in [0,1]
-    mask:Tensor, # (b t h w)
-    g:torch.Generator,
-)->tuple[Tensor,Tensor]: # the same shapes
-    "Placed anew; then coarse, sloped in depth, shadowed by a wedge, speckled, and on another gray scale."
+    video: Tensor,  # (b t 1 h w) in [0,1]
+    mask: Tensor,  # (b t h w)
+    g: torch.Generator,
+) -> tuple[Tensor, Tensor]:  # the same shapes
+    """Placed anew; then coarse, sloped in depth, shadowed by a wedge, speckled, and on another
+    gray scale."""
     b, t, h, w = mask.shape
-    u = lambda low, high: (low + (high-low)*torch.rand(b, generator=g))[:,None,None,None]
-    on = lambda p: (torch.rand(b, generator=g) < p).float()[:,None,None,None]
-    both = torch.stack([video[:,:,0], mask], 2).flatten(1, 2)
-    placed = F.grid_sample(both, F.affine_grid(placement(b, g), both.shape, align_corners=False), align_corners=False)
+    u = lambda low, high: (low + (high - low) * torch.rand(b, generator=g))[:, None, None, None]
+    on = lambda p: (torch.rand(b, generator=g) < p).float()[:, None, None, None]
+    both = torch.stack([video[:, :, 0], mask], 2).flatten(1, 2)
+    placed = F.grid_sample(
+        both, F.affine_grid(placement(b, g), both.shape, align_corners=False), align_corners=False
+    )
     video, mask = placed.unflatten(1, (t, 2)).unbind(2)
-    depth, angle = torch.linspace(-1, 1, h)[:,None], torch.atan2(torch.arange(w)-w/2, torch.arange(h)[:,None]+1.)
-    wedge = 1 - on(.25)*u(.5, 1)*torch.exp(-((angle-u(-.7, .7))/u(.08, .25))**4)
-    coarse = F.interpolate(F.interpolate(video, size=(72, 72), mode='area'), size=(h, w), mode='bicubic')
-    video = torch.lerp(video, coarse, on(.3)*u(.3, 1))
-    speckle = F.interpolate(torch.randn(b, t, h//2, w//2, generator=g), size=(h, w), mode='bilinear')
-    video = video*(1+u(-.3, .3)*depth)*wedge*(1+on(.5)*u(0, .25)*speckle)
-    return (video.clamp(1e-4, 1)**u(.6, 1.6)*u(.7, 1.3)).clamp(0, 1)[:,:,None], mask
+    depth, angle = torch.linspace(-1, 1, h)[:, None], torch.atan2(
+        torch.arange(w) - w / 2, torch.arange(h)[:, None] + 1.0
+    )
+    wedge = 1 - on(0.25) * u(0.5, 1) * torch.exp(-(((angle - u(-0.7, 0.7)) / u(0.08, 0.25)) ** 4))
+    coarse = F.interpolate(
+        F.interpolate(video, size=(72, 72), mode='area'), size=(h, w), mode='bicubic'
+    )
+    video = torch.lerp(video, coarse, on(0.3) * u(0.3, 1))
+    speckle = F.interpolate(
+        torch.randn(b, t, h // 2, w // 2, generator=g), size=(h, w), mode='bilinear'
+    )
+    video = video * (1 + u(-0.3, 0.3) * depth) * wedge * (1 + on(0.5) * u(0, 0.25) * speckle)
+    return (video.clamp(1e-4, 1) ** u(0.6, 1.6) * u(0.7, 1.3)).clamp(0, 1)[:, :, None], mask
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #d9706101
 def scorer_stills(
-    pool:Pool,
-    size:int, # frames
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # video (b 1 1 h w), mask (b 1 h w)
+    pool: Pool,
+    size: int,  # frames
+    seed: int,
+    step: int,  # what the batch depends on
+) -> dict[str, Tensor]:  # video (b 1 1 h w), mask (b 1 h w)
     "Single frames of any phase, disturbed."
     g = seeded(seed, step, 55)
     i = torch.randint(len(pool), (size,), generator=g).tolist()
-    theta = 2*math.pi*torch.rand(size, 1, generator=g)
-    video, mask = map(torch.stack, zip(*[[read_loop(images, th)/255 for images in pool.images(j)] for j,th in zip(i, theta)]))
-    video, mask = disturb(video[:,:,None], mask, g)
+    theta = 2 * math.pi * torch.rand(size, 1, generator=g)
+    video, mask = map(
+        torch.stack,
+        zip(
+            *[[read_loop(images, th) / 255 for images in pool.images(j)] for j, th in zip(i, theta)]
+        ),
+    )
+    video, mask = disturb(video[:, :, None], mask, g)
     return dict(video=video, mask=mask)
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #82394327
 @torch.no_grad()
 def seen_beats(
-    referee:Scorer, pool:Pool,
-    seed:int, n:int, # beats, each disturbed in its own way
-    frames:int=32, # of a beat
-)->dict[str,np.ndarray]: # reps (n t d), area (n t), theta (n t), alpha (n), for `clip_batch`
+    referee: Scorer,
+    pool: Pool,
+    seed: int,
+    n: int,  # beats, each disturbed in its own way
+    frames: int = 32,  # of a beat
+) -> dict[str, np.ndarray]:  # reps (n t d), area (n t), theta (n t), alpha (n), for `clip_batch`
     "What the frames of whole beats show."
     theta, rows = phase_grid(frames), []
     for i in range(n):
-        loop, mask = (read_loop(images, theta)[None]/255 for images in pool.images(i % len(pool)))
-        video, mask = disturb(loop[:,:,None], mask, seeded(seed, i, 56))
-        rows.append((referee.corners(referee.see(video)[1])[0].numpy(), mask[0].sum((1, 2)).numpy(), theta.numpy(), np.float32(pool.alpha[i % len(pool)])))
+        loop, mask = (read_loop(images, theta)[None] / 255 for images in pool.images(i % len(pool)))
+        video, mask = disturb(loop[:, :, None], mask, seeded(seed, i, 56))
+        rows.append((
+            referee.corners(referee.see(video)[1])[0].numpy(),
+            mask[0].sum((1, 2)).numpy(),
+            theta.numpy(),
+            np.float32(pool.alpha[i % len(pool)]),
+        ))
     return dict(zip(('reps', 'area', 'theta', 'alpha'), map(np.stack, zip(*rows))))
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #82394301
 @dataclass(frozen=True)
 class ScorerPlan:
     "How much a referee learns."
+
     config: ScorerConfig = ScorerConfig()
-    beats: int = 2000    # hearts in its pool
-    scorer_stills: int = 3600   # steps of 32 frames
+    beats: int = 2000  # hearts in its pool
+    scorer_stills: int = 3600  # steps of 32 frames
     entries: int = 1000  # beats that are seen once and kept
-    clips: int = 2000    # steps of 48 clips
-    seed: int = 55001    # of hearts and training; no other part of the kit uses it
-    workers: int = 2     # processes that render the hearts
+    clips: int = 2000  # steps of 48 clips
+    seed: int = 55001  # of hearts and training; no other part of the kit uses it
+    workers: int = 2  # processes that render the hearts
 
     @classmethod
-    def tiny(cls): return cls(ScorerConfig.tiny(), 4, 3, 4, 3, workers=1)
+    def tiny(cls):
+        return cls(ScorerConfig.tiny(), 4, 3, 4, 3, workers=1)
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #82394302
 def train_scorer(
-    run:str|Path, # the run's folder; a run that was killed goes on
-    plan:ScorerPlan=ScorerPlan(),
-)->Scorer:
+    run: str | Path,  # the run's folder; a run that was killed goes on
+    plan: ScorerPlan = ScorerPlan(),
+) -> Scorer:
     "Train a referee on its own hearts; its weights land in run/weights/referee."
     run, seed, precision = Path(run), plan.seed, fast_precision()
-    pool = Pool.build(run/'pool', plan.beats, seed, workers=plan.workers)
+    pool = Pool.build(run / 'pool', plan.beats, seed, workers=plan.workers)
     referee = untrained(partial(Scorer, plan.config), seed)
-    for part in (referee.time, referee.phase): part.requires_grad_(False)
-    fit(referee, partial(scorer_stills, pool, 32, seed), plan.stills, run/'frames', 1.5e-3, seed, ema=.995, resume=True, precision=precision)
+    for part in (referee.time, referee.phase):
+        part.requires_grad_(False)
+    fit(
+        referee,
+        partial(scorer_stills, pool, 32, seed),
+        plan.stills,
+        run / 'frames',
+        1.5e-3,
+        seed,
+        ema=0.995,
+        resume=True,
+        precision=precision,
+    )
     referee.requires_grad_(True).frames.requires_grad_(False)
     kept = seen_beats(referee, pool, seed, plan.entries)
-    fit(referee, partial(clip_batch, kept, 48, seed), plan.clips, run/'time', 2e-3, seed, ema=.995, resume=True, precision=precision)
-    referee.save(run/'weights/referee', dict(steps=plan.stills, clips=plan.clips, seed=seed, data=pool.info, commit=commit()), half=True)
+    fit(
+        referee,
+        partial(clip_batch, kept, 48, seed),
+        plan.clips,
+        run / 'time',
+        2e-3,
+        seed,
+        ema=0.995,
+        resume=True,
+        precision=precision,
+    )
+    referee.save(
+        run / 'weights/referee',
+        dict(steps=plan.stills, clips=plan.clips, seed=seed, data=pool.info, commit=commit()),
+        half=True,
+    )
     return referee.requires_grad_(True).eval()
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #07288ae6
 def scorer_name(
-    folder:str|Path|None=None, # of its weights; None: the one that ships
-)->str: # 'referee-' and 12 hex digits
+    folder: str | Path | None = None,  # of its weights; None: the one that ships
+) -> str:  # 'referee-' and 12 hex digits
     "Who graded, by content: grades of two referees don't compare."
-    return f"referee-{fingerprint_files([Path(folder or shipped()/'referee')/'weights.safetensors'])}"
+    return (
+        f"referee-{fingerprint_files([Path(folder or shipped()/'referee')/'weights.safetensors'])}"
+    )
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #07288a01
 def load_scorer(
-    folder:str|Path|None=None, # of its weights; None: the one that ships
-)->Scorer:
+    folder: str | Path | None = None,  # of its weights; None: the one that ships
+) -> Scorer:
     "A referee, ready to grade."
-    return Scorer.from_folder(folder or shipped()/'referee')
+    return Scorer.from_folder(folder or shipped() / 'referee')

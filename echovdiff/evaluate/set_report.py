@@ -28,159 +28,323 @@ from .benchmark import column_title, result_columns, shown_name, table_cells
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #0f9749c4
 def limits(
-    asked:np.ndarray, measured:np.ndarray, # (n) in one unit
-)->tuple[float,float,float]: # mean difference, and between what and what 95 % of them lie, if they are Gaussian
+    asked: np.ndarray,
+    measured: np.ndarray,  # (n) in one unit
+) -> tuple[
+    float, float, float
+]:  # mean difference, and between what and what 95 % of them lie, if they are Gaussian
     "Bland and Altman's limits of agreement."
-    d = np.asarray(measured)-np.asarray(asked); spread = 1.96*d.std(ddof=1)
-    return float(d.mean()), float(d.mean()-spread), float(d.mean()+spread)
+    d = np.asarray(measured) - np.asarray(asked)
+    spread = 1.96 * d.std(ddof=1)
+    return float(d.mean()), float(d.mean() - spread), float(d.mean() + spread)
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #0f974901
 def curves(
-    rows:list[dict], # of `run_protocol`
-)->tuple[Tensor,Tensor]: # (n t) area as a share of its largest; (n t) phase as it was read less phase as it was asked, share of a beat
+    rows: list[dict],  # of `run_protocol`
+) -> tuple[
+    Tensor,
+    Tensor,
+    # (n t) area as a share of its largest; (n t) phase as it was read less phase as it was asked,
+    # share
+    # of a beat
+]:
     "What the referee saw, frame by frame. InputError for rows without it."
-    if not rows or 'area' not in rows[0]: raise InputError('expected the rows of an exam with the curves of each beat, got none; let the rival sit it again in a new folder')
+    if not rows or 'area' not in rows[0]:
+        raise InputError(
+            'expected the rows of an exam with the curves of each beat, got none; let the rival sit'
+            ' it again in a new folder'
+        )
     area, theta = (torch.tensor([row[name] for row in rows]) for name in ('area', 'theta'))
-    return area/area.amax(1, keepdim=True), wrap(theta-phase_grid(theta.shape[1]))/(2*math.pi)
+    return area / area.amax(1, keepdim=True), wrap(theta - phase_grid(theta.shape[1])) / (
+        2 * math.pi
+    )
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #0f974902
 def landmark_errors(
-    rows:list[dict],
-)->Tensor: # (n 2) steps of phase by which the largest and the smallest area come too late
+    rows: list[dict],
+) -> Tensor:  # (n 2) steps of phase by which the largest and the smallest area come too late
     "How late ED and ES are; negative: early."
-    area = curves(rows)[0]; n = area.shape[1]
-    return (torch.stack([area.argmax(1), area.argmin(1)-n//2], 1)+n//2) % n - n//2
+    area = curves(rows)[0]
+    n = area.shape[1]
+    return (torch.stack([area.argmax(1), area.argmin(1) - n // 2], 1) + n // 2) % n - n // 2
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #0f974903
 def worst(
-    rows:list[dict],
-    n:int=3, # how many
-)->list[dict]:
+    rows: list[dict],
+    n: int = 3,  # how many
+) -> list[dict]:
     "The beats of the largest phase error."
     return sorted(rows, key=lambda row: -row['phase_error'])[:n]
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #12085347
-SAID = dict(phase_error=('phase error, % of a beat', 100), area_correlation=('area correlation', 1), monotonicity=('area going the wrong way, %', 100), loop_closure=('loop closure, × a step', 1), prompt_psnr=('prompt, dB', 1)) # of the table
+SAID = dict(
+    phase_error=('phase error, % of a beat', 100),
+    area_correlation=('area correlation', 1),
+    monotonicity=('area going the wrong way, %', 100),
+    loop_closure=('loop closure, × a step', 1),
+    prompt_psnr=('prompt, dB', 1),
+)  # of the table
 
 def set_rows(
-    rows:list[dict],
-)->list[tuple[str,str,str]]: # what, median, 5 % to 95 %
+    rows: list[dict],
+) -> list[tuple[str, str, str]]:  # what, median, 5 % to 95 %
     "The set in numbers."
-    spread = lambda name, v: (name, f'{np.median(v):.3g}', '{:.3g} to {:.3g}'.format(*np.quantile(v, (.05, .95))))
-    bias, low, high = limits(*(100*np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')))
-    late = 360/len(rows[0]['area'])*landmark_errors(rows).numpy()
-    return [('EF less EF asked, points: mean, limits of agreement', f'{bias:+.1f}', f'{low:+.1f} to {high:+.1f}'), *(spread(name, scale*np.array([row[k] for row in rows])) for k, (name, scale) in SAID.items()),
-            *(spread(f'{name} late by, degrees', v) for name, v in zip(('ED', 'ES'), late.T))]
+    spread = lambda name, v: (
+        name,
+        f'{np.median(v):.3g}',
+        '{:.3g} to {:.3g}'.format(*np.quantile(v, (0.05, 0.95))),
+    )
+    bias, low, high = limits(*(100 * np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')))
+    late = 360 / len(rows[0]['area']) * landmark_errors(rows).numpy()
+    return [
+        (
+            'EF less EF asked, points: mean, limits of agreement',
+            f'{bias:+.1f}',
+            f'{low:+.1f} to {high:+.1f}',
+        ),
+        *(
+            spread(name, scale * np.array([row[k] for row in rows]))
+            for k, (name, scale) in SAID.items()
+        ),
+        *(spread(f'{name} late by, degrees', v) for name, v in zip(('ED', 'ES'), late.T)),
+    ]
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #12085301
 def failure(
-    row:dict,
-)->str:
+    row: dict,
+) -> str:
     "A beat that went wrong, in one line."
-    late = 360/len(row['area'])*landmark_errors([row])[0]
-    return f"seed {row['seed']}, heart {row['i']}, frame {row['frame']} shown: phase off by {row['phase_error']:.1%} of a beat, EF {row['ef']:.0%} (asked {row['ef_true']:.0%}), ED {late[0]:+.0f}°, ES {late[1]:+.0f}°"
+    late = 360 / len(row['area']) * landmark_errors([row])[0]
+    return (
+        f"seed {row['seed']}, heart {row['i']}, frame {row['frame']} shown: phase off by"
+        f" {row['phase_error']:.1%} of a beat, EF {row['ef']:.0%} (asked {row['ef_true']:.0%}), ED"
+        f" {late[0]:+.0f}°, ES {late[1]:+.0f}°"
+    )
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #dff39d9a
 def quantile_band(
-    ax:Axes, values:Tensor, # (n t) over one beat
-    color:str, name:str,
-)->None:
+    ax: Axes,
+    values: Tensor,  # (n t) over one beat
+    color: str,
+    name: str,
+) -> None:
     "Median, and where 90 % lie, over phase."
-    theta, (low, middle, high) = phase_grid(values.shape[1]), values.double().quantile(torch.tensor([.05, .5, .95], dtype=torch.float64), dim=0)
-    ax.fill_between(theta, low, high, color=color, alpha=.25, lw=0); ax.plot(theta, middle, color=color, lw=1.4, label=name)
+    theta, (low, middle, high) = phase_grid(values.shape[1]), values.double().quantile(
+        torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64), dim=0
+    )
+    ax.fill_between(theta, low, high, color=color, alpha=0.25, lw=0)
+    ax.plot(theta, middle, color=color, lw=1.4, label=name)
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #dff39d01
 def draw_agreement(
-    asked:np.ndarray, measured:np.ndarray, # (n) EF in %
-    left:Axes, right:Axes,
-)->None:
+    asked: np.ndarray,
+    measured: np.ndarray,  # (n) EF in %
+    left: Axes,
+    right: Axes,
+) -> None:
     "Measured over asked, and Bland and Altman's plot."
-    left.plot([0, 85], [0, 85], color=COLORS['true'], lw=1); left.plot(asked, measured, '.', color=OUT, ms=5); left.set(xlabel='EF asked, %', ylabel='EF measured, %', xlim=(0, 85), ylim=(0, 85))
-    right.plot(asked, measured-asked, '.', color=OUT, ms=5); right.axhline(0, color=COLORS['true'], lw=1); right.set(xlabel='EF asked, %', ylabel='measured less asked, points', xlim=(0, 85))
+    left.plot([0, 85], [0, 85], color=COLORS['true'], lw=1)
+    left.plot(asked, measured, '.', color=OUT, ms=5)
+    left.set(xlabel='EF asked, %', ylabel='EF measured, %', xlim=(0, 85), ylim=(0, 85))
+    right.plot(asked, measured - asked, '.', color=OUT, ms=5)
+    right.axhline(0, color=COLORS['true'], lw=1)
+    right.set(xlabel='EF asked, %', ylabel='measured less asked, points', xlim=(0, 85))
     for value, name in zip(limits(asked, measured), ('mean', 'lower limit', 'upper limit')):
-        right.axhline(value, color='k', lw=1, ls='-' if name == 'mean' else '--'); right.text(84, value, f'{name} {value:+.1f}', fontsize=7, ha='right', va='bottom')
+        right.axhline(value, color='k', lw=1, ls='-' if name == 'mean' else '--')
+        right.text(84, value, f'{name} {value:+.1f}', fontsize=7, ha='right', va='bottom')
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #dff39d02
 def plot_set(
-    rows:list[dict], # of a rival, as `run_protocol` writes them
-    real:list[dict]=(), # of the real beats of the same exam, drawn beside it
-    name:str='the kit', # of the rival
-)->Figure: # A4, portrait
+    rows: list[dict],  # of a rival, as `run_protocol` writes them
+    real: list[dict] = (),  # of the real beats of the same exam, drawn beside it
+    name: str = 'the kit',  # of the rival
+) -> Figure:  # A4, portrait
     "A whole set of generated beats on one page."
-    area, off = curves(rows); late = 360/area.shape[1]*landmark_errors(rows)
-    fig, place = page('A set of heartbeats', f'{len(rows)} beats of {name}, held-out hearts, as the referee reads them')
-    draw_agreement(*(100*np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')), place(30, 34, 70, 52), place(122, 34, 73, 52))
-    left, right, below, few = (place(*where) for where in ((30, 100, 70, 42), (122, 100, 73, 42), (30, 162, 70, 38), (122, 162, 73, 38)))
-    quantile_band(left, 100*off, OUT, 'read less asked'); left.axhline(0, color=COLORS['true'], lw=1); mark_phase(left).set_ylabel('phase error, % of a beat')
+    area, off = curves(rows)
+    late = 360 / area.shape[1] * landmark_errors(rows)
+    fig, place = page(
+        'A set of heartbeats',
+        f'{len(rows)} beats of {name}, held-out hearts, as the referee reads them',
+    )
+    draw_agreement(
+        *(100 * np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')),
+        place(30, 34, 70, 52),
+        place(122, 34, 73, 52),
+    )
+    left, right, below, few = (
+        place(*where)
+        for where in ((30, 100, 70, 42), (122, 100, 73, 42), (30, 162, 70, 38), (122, 162, 73, 38))
+    )
+    quantile_band(left, 100 * off, OUT, 'read less asked')
+    left.axhline(0, color=COLORS['true'], lw=1)
+    mark_phase(left).set_ylabel('phase error, % of a beat')
     for some, color, what in ((real, COLORS['true'], 'real'), (rows, OUT, 'generated')):
-        if some: quantile_band(right, 100*curves(some)[0], color, what)
+        if some:
+            quantile_band(right, 100 * curves(some)[0], color, what)
     mark_phase(right).set_ylabel('area, % of its largest')
-    for k, what in enumerate(('ed', 'es')): below.hist(late[:,k], np.arange(-63, 64, 360/area.shape[1])+.5, color=COLORS[what], alpha=.6, label=what.upper())
+    for k, what in enumerate(('ed', 'es')):
+        below.hist(
+            late[:, k],
+            np.arange(-63, 64, 360 / area.shape[1]) + 0.5,
+            color=COLORS[what],
+            alpha=0.6,
+            label=what.upper(),
+        )
     below.set(xlabel='late by, degrees of phase', ylabel='beats')
-    for row, marker, color in zip(worst(rows), 'o^s', (COLORS['es'], COLORS['ed'], COLORS['true'])): few.plot(phase_grid(area.shape[1]), row['theta'], marker, color=color, ms=3, label=f"seed {row['seed']}, heart {row['i']}")
-    few.plot([0, 2*math.pi], [0, 2*math.pi], color='k', lw=.8); mark_phase(few).set_ylabel('phase read, of the worst'); few.set_yticks([0, math.pi, 2*math.pi], ['ED', 'ES', 'ED'])
-    for ax in fig.axes: ax.tick_params(labelsize=7.5); ax.xaxis.label.set_size(8); ax.yaxis.label.set_size(8); ax.spines[['top', 'right']].set_visible(False)
-    for ax, where in ((right, 'lower left'), (below, 'upper left')): ax.legend(frameon=False, fontsize=7, loc=where)
-    few.legend(frameon=False, fontsize=7, ncols=3, loc='lower center', bbox_to_anchor=(.5, 1), columnspacing=1, handletextpad=0)
-    draw_table(place(15, 218, 180, 44), ('', 'median', '5 % to 95 %'), set_rows(rows), (0, .5, .7))
-    fig.text(15/A4[0], 1-268/A4[1], '\n'.join(map(failure, worst(rows))), fontsize=7.8, va='top', linespacing=1.5)
+    for row, marker, color in zip(worst(rows), 'o^s', (COLORS['es'], COLORS['ed'], COLORS['true'])):
+        few.plot(
+            phase_grid(area.shape[1]),
+            row['theta'],
+            marker,
+            color=color,
+            ms=3,
+            label=f"seed {row['seed']}, heart {row['i']}",
+        )
+    few.plot([0, 2 * math.pi], [0, 2 * math.pi], color='k', lw=0.8)
+    mark_phase(few).set_ylabel('phase read, of the worst')
+    few.set_yticks([0, math.pi, 2 * math.pi], ['ED', 'ES', 'ED'])
+    for ax in fig.axes:
+        ax.tick_params(labelsize=7.5)
+        ax.xaxis.label.set_size(8)
+        ax.yaxis.label.set_size(8)
+        ax.spines[['top', 'right']].set_visible(False)
+    for ax, where in ((right, 'lower left'), (below, 'upper left')):
+        ax.legend(frameon=False, fontsize=7, loc=where)
+    few.legend(
+        frameon=False,
+        fontsize=7,
+        ncols=3,
+        loc='lower center',
+        bbox_to_anchor=(0.5, 1),
+        columnspacing=1,
+        handletextpad=0,
+    )
+    draw_table(
+        place(15, 218, 180, 44), ('', 'median', '5 % to 95 %'), set_rows(rows), (0, 0.5, 0.7)
+    )
+    fig.text(
+        15 / A4[0],
+        1 - 268 / A4[1],
+        '\n'.join(map(failure, worst(rows))),
+        fontsize=7.8,
+        va='top',
+        linespacing=1.5,
+    )
     return fig
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #8571b695
 @torch.no_grad()
 def strip(
-    make:Callable[[],Rival], task:Task,
-    frames:int=8,
-)->Tensor: # (frames h w), ED first
+    make: Callable[[], Rival],
+    task: Task,
+    frames: int = 8,
+) -> Tensor:  # (frames h w), ED first
     "What a rival draws, at equal steps of phase."
     torch.set_num_threads(1)
     video = make()(task)
-    return video[::len(video)//frames,0]
+    return video[:: len(video) // frames, 0]
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #8571b601
 def plot_rivals(
-    makers:dict[str,Callable[[],Rival]], # by name; each makes a rival, in the process that uses it
-    task:Task,
-    frames:int=8, workers:int=2,
-)->Figure:
+    makers: dict[
+        str, Callable[[], Rival]
+    ],  # by name; each makes a rival, in the process that uses it
+    task: Task,
+    frames: int = 8,
+    workers: int = 2,
+) -> Figure:
     "One heart as everybody draws it, the beat itself first."
     names, makers = ['real', *makers], [lambda: real_beat, *makers.values()]
     rows = Parallel(workers)(delayed(strip)(make, task, frames) for make in makers)
-    fig, axes = plt.subplots(len(rows), frames, figsize=(frames, len(rows)), squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(
+        len(rows), frames, figsize=(frames, len(rows)), squeeze=False, layout='constrained'
+    )
     for name, row, line in zip(names, rows, axes):
-        line[0].set_ylabel(name.replace(', ', ',\n'), rotation=0, ha='right', va='center', fontsize=8)
-        for ax, picture in zip(line, row): ax.imshow(picture, cmap='gray', vmin=0, vmax=1); ax.set(xticks=[], yticks=[])
-    for ax, theta in zip(axes[0], phase_grid(frames)): ax.set_title(f'{math.degrees(theta):.0f}°', fontsize=8)
+        line[0].set_ylabel(
+            name.replace(', ', ',\n'), rotation=0, ha='right', va='center', fontsize=8
+        )
+        for ax, picture in zip(line, row):
+            ax.imshow(picture, cmap='gray', vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+    for ax, theta in zip(axes[0], phase_grid(frames)):
+        ax.set_title(f'{math.degrees(theta):.0f}°', fontsize=8)
     fig.suptitle(f'Shown: the frame at {math.degrees(task.at):.0f}°', fontsize=9)
     return fig
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #f658f9c7
 def _beside(
-    rows:list[dict], # of `table_cells`
-    key:str, axis:str, # column, 'x' or 'y'
-)->tuple[dict,dict]: # of traces, one for each row; of the layout
-    "A column as an axis: values, 95 % intervals, name; logarithmic where the largest is ten times the smallest."
-    value, low, high = zip(*(row.get(key, (None,)*3) for row in rows))
+    rows: list[dict],  # of `table_cells`
+    key: str,
+    axis: str,  # column, 'x' or 'y'
+) -> tuple[dict, dict]:  # of traces, one for each row; of the layout
+    """A column as an axis: values, 95 % intervals, name; logarithmic where the largest is ten
+    times the smallest."""
+    value, low, high = zip(*(row.get(key, (None,) * 3) for row in rows))
     known = [v for v in value if v is not None]
-    away = lambda ends: [None if v is None else [abs(end-v)] for end,v in zip(ends, value)]
-    traces = {axis: [[v] for v in value], f'error_{axis}.array': away(high), f'error_{axis}.arrayminus': away(low)}
-    kind, ticks = ('log', 'D2') if min(known) > 0 and max(known) > 10*min(known) else ('linear', None)
-    return traces, {f'{axis}axis.{name}': value for name,value in {'title.text': column_title(key), 'type': kind, 'dtick': ticks, 'autorange': True}.items()}
+    away = lambda ends: [None if v is None else [abs(end - v)] for end, v in zip(ends, value)]
+    traces = {
+        axis: [[v] for v in value],
+        f'error_{axis}.array': away(high),
+        f'error_{axis}.arrayminus': away(low),
+    }
+    kind, ticks = (
+        ('log', 'D2') if min(known) > 0 and max(known) > 10 * min(known) else ('linear', None)
+    )
+    return traces, {
+        f'{axis}axis.{name}': value
+        for name, value in {
+            'title.text': column_title(key),
+            'type': kind,
+            'dtick': ticks,
+            'autorange': True,
+        }.items()
+    }
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #f658f901
 def browse(
-    found:dict, # results.json
-    x:str='frechet', y:str='phase_error', # columns to begin with
-)->go.Figure:
+    found: dict,  # results.json
+    x: str = 'frechet',
+    y: str = 'phase_error',  # columns to begin with
+) -> go.Figure:
     "Rivals in a plane, with 95 % intervals. Menus choose the columns, the legend the rivals."
     rows, known = table_cells(found), result_columns(found)
-    if unknown := {x, y} - {*known}: raise ValueError(f"these results have no {', '.join(sorted(unknown))}: expected two of {', '.join(known)}")
+    if unknown := {x, y} - {*known}:
+        raise ValueError(
+            f"these results have no {', '.join(sorted(unknown))}: expected two of"
+            f" {', '.join(known)}"
+        )
     bar = dict(color='#999999', thickness=1, width=3)
-    fig = go.Figure([go.Scatter(name=shown_name(name), mode='markers', marker=dict(size=11, symbol=i, color=[*COLORS.values()][i%len(COLORS)]), error_x=bar, error_y=bar) for i,name in enumerate(rows)])
+    fig = go.Figure([
+        go.Scatter(
+            name=shown_name(name),
+            mode='markers',
+            marker=dict(size=11, symbol=i, color=[*COLORS.values()][i % len(COLORS)]),
+            error_x=bar,
+            error_y=bar,
+        )
+        for i, name in enumerate(rows)
+    ])
     axes = {axis: {key: _beside([*rows.values()], key, axis) for key in known} for axis in 'xy'}
-    for axis,key in dict(x=x, y=y).items():
+    for axis, key in dict(x=x, y=y).items():
         traces, layout = axes[axis][key]
-        for i,trace in enumerate(fig.data): trace.update({name: values[i] for name,values in traces.items()})
+        for i, trace in enumerate(fig.data):
+            trace.update({name: values[i] for name, values in traces.items()})
         fig.update_layout(layout)
-    menu = lambda axis, at: dict(buttons=[dict(label=f'{axis}: {column_title(key)}', method='update', args=[*axes[axis][key]]) for key in known], active=known.index(dict(x=x, y=y)[axis]), x=at, xanchor='left', y=1.02, yanchor='bottom', direction='down')
-    return fig.update_layout(updatemenus=[menu('x', 0), menu('y', .45)], height=520, margin=dict(l=60, r=20, t=70, b=50), template='simple_white')
+    menu = lambda axis, at: dict(
+        buttons=[
+            dict(label=f'{axis}: {column_title(key)}', method='update', args=[*axes[axis][key]])
+            for key in known
+        ],
+        active=known.index(dict(x=x, y=y)[axis]),
+        x=at,
+        xanchor='left',
+        y=1.02,
+        yanchor='bottom',
+        direction='down',
+    )
+    return fig.update_layout(
+        updatemenus=[menu('x', 0), menu('y', 0.45)],
+        height=520,
+        margin=dict(l=60, r=20, t=70, b=50),
+        template='simple_white',
+    )

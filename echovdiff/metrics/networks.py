@@ -15,46 +15,88 @@ from torch import Tensor, nn
 
 # %% ../../nbs/metrics/02_networks.ipynb #ac8ac11c
 def same(
-    x:Tensor, # (n c ...)
-    kernel:tuple[int,...], stride:tuple[int,...], # along each axis after c
-)->Tensor: # padded with zeros
+    x: Tensor,  # (n c ...)
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],  # along each axis after c
+) -> Tensor:  # padded with zeros
     "TensorFlow's padding 'same': as many places out as strides fit in, the odd zero at the end."
-    missing = [max((-(-n//s)-1)*s + k - n, 0) for n, k, s in zip(x.shape[2:], kernel, stride)]
-    return F.pad(x, [p for m in reversed(missing) for p in (m//2, m-m//2)])
+    missing = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[2:], kernel, stride)]
+    return F.pad(x, [p for m in reversed(missing) for p in (m // 2, m - m // 2)])
 
 # %% ../../nbs/metrics/02_networks.ipynb #ac8ac101
 def pool3d(
-    x:Tensor, # (n c t h w), not negative
-    kernel:tuple[int,int,int], stride:tuple[int,int,int],
-)->Tensor:
+    x: Tensor,  # (n c t h w), not negative
+    kernel: tuple[int, int, int],
+    stride: tuple[int, int, int],
+) -> Tensor:
     "The largest of each box, padded as `same`."
     return F.max_pool3d(same(x, kernel, stride), kernel, stride)
 
 # %% ../../nbs/metrics/02_networks.ipynb #ac8ac102
 class Unit(nn.Module):
     "Convolution, batch norm, ReLU."
-    def __init__(self, c:int, out:int, kernel:int=1, stride:int=1):
+
+    def __init__(self, c: int, out: int, kernel: int = 1, stride: int = 1):
         super().__init__()
-        self.conv3d, self.bn = nn.Conv3d(c, out, kernel, stride, bias=False), nn.BatchNorm3d(out, eps=1e-3)
-    def forward(self, x): return self.bn(self.conv3d(same(x, self.conv3d.kernel_size, self.conv3d.stride))).relu()
+        self.conv3d, self.bn = nn.Conv3d(c, out, kernel, stride, bias=False), nn.BatchNorm3d(
+            out, eps=1e-3
+        )
+
+    def forward(self, x):
+        return self.bn(self.conv3d(same(x, self.conv3d.kernel_size, self.conv3d.stride))).relu()
 
 # %% ../../nbs/metrics/02_networks.ipynb #ac8ac103
 class Mixed(nn.Module):
     "Equation (1) in space and time."
-    def __init__(self, c:int, a:int, b:int, b3:int, d:int, d3:int, e:int): # channels in, and out of each convolution
+
+    def __init__(
+        self, c: int, a: int, b: int, b3: int, d: int, d3: int, e: int
+    ):  # channels in, and out of each convolution
         super().__init__()
-        self.b0, self.b1a, self.b1b, self.b2a, self.b2b, self.b3b = Unit(c, a), Unit(c, b), Unit(b, b3, 3), Unit(c, d), Unit(d, d3, 3), Unit(c, e)
-    def forward(self, x): return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(pool3d(x, (3, 3, 3), (1, 1, 1)))], 1)
+        self.b0, self.b1a, self.b1b, self.b2a, self.b2b, self.b3b = (
+            Unit(c, a),
+            Unit(c, b),
+            Unit(b, b3, 3),
+            Unit(c, d),
+            Unit(d, d3, 3),
+            Unit(c, e),
+        )
+
+    def forward(self, x):
+        return torch.cat(
+            [
+                self.b0(x),
+                self.b1b(self.b1a(x)),
+                self.b2b(self.b2a(x)),
+                self.b3b(pool3d(x, (3, 3, 3), (1, 1, 1))),
+            ],
+            1,
+        )
 
 # %% ../../nbs/metrics/02_networks.ipynb #bc980d23
-MIXED = {'3b': (64, 96, 128, 16, 32, 32), '3c': (128, 128, 192, 32, 96, 64), '4b': (192, 96, 208, 16, 48, 64), '4c': (160, 112, 224, 24, 64, 64), '4d': (128, 128, 256, 24, 64, 64),
-         '4e': (112, 144, 288, 32, 64, 64), '4f': (256, 160, 320, 32, 128, 128), '5b': (256, 160, 320, 32, 128, 128), '5c': (384, 192, 384, 48, 128, 128)} # I3D's blocks
+MIXED = {
+    '3b': (64, 96, 128, 16, 32, 32),
+    '3c': (128, 128, 192, 32, 96, 64),
+    '4b': (192, 96, 208, 16, 48, 64),
+    '4c': (160, 112, 224, 24, 64, 64),
+    '4d': (128, 128, 256, 24, 64, 64),
+    '4e': (112, 144, 288, 32, 64, 64),
+    '4f': (256, 160, 320, 32, 128, 128),
+    '5b': (256, 160, 320, 32, 128, 128),
+    '5c': (384, 192, 384, 48, 128, 128),
+}  # I3D's blocks
 
 class I3DNet(nn.Module):
     "I3D for RGB: (n 3 t 224 224) in [-1,1], t at least 9, to (n 400) logits of Kinetics-400."
+
     def __init__(self):
         super().__init__()
-        self.Conv3d_1a_7x7, self.Conv3d_2b_1x1, self.Conv3d_2c_3x3, c = Unit(3, 64, 7, 2), Unit(64, 64), Unit(64, 192, 3), 192
+        self.Conv3d_1a_7x7, self.Conv3d_2b_1x1, self.Conv3d_2c_3x3, c = (
+            Unit(3, 64, 7, 2),
+            Unit(64, 64),
+            Unit(64, 192, 3),
+            192,
+        )
         for name, widths in MIXED.items():
             setattr(self, f'Mixed_{name}', Mixed(c, *widths))
             c = sum(widths[k] for k in (0, 2, 4, 5))
@@ -64,25 +106,42 @@ class I3DNet(nn.Module):
         x = pool3d(self.Conv3d_1a_7x7(x), (1, 3, 3), (1, 2, 2))
         x = pool3d(self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x)), (1, 3, 3), (1, 2, 2))
         for name in MIXED:
-            if name in ('4b', '5b'): x = pool3d(x, *(((3, 3, 3), (2, 2, 2)) if name == '4b' else ((2, 2, 2), (2, 2, 2))))
+            if name in ('4b', '5b'):
+                x = pool3d(x, *(((3, 3, 3), (2, 2, 2)) if name == '4b' else ((2, 2, 2), (2, 2, 2))))
             x = getattr(self, f'Mixed_{name}')(x)
         return self.logits['conv3d'](F.avg_pool3d(x, (2, 7, 7), 1)).mean((2, 3, 4))
 
 # %% ../../nbs/metrics/02_networks.ipynb #7a910f1b
 class Conv(nn.Module):
     "Convolution that keeps the size at stride 1 unless `padded` is False, batch norm, ReLU."
-    def __init__(self, c:int, out:int, kernel:int|tuple[int,int]=1, stride:int=1, padded:bool=True):
+
+    def __init__(
+        self,
+        c: int,
+        out: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        padded: bool = True,
+    ):
         super().__init__()
         h, w = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        self.conv, self.bn = nn.Conv2d(c, out, (h, w), stride, (h//2, w//2) if padded else 0, bias=False), nn.BatchNorm2d(out, eps=1e-3)
-    def forward(self, x): return self.bn(self.conv(x)).relu()
+        self.conv, self.bn = nn.Conv2d(
+            c, out, (h, w), stride, (h // 2, w // 2) if padded else 0, bias=False
+        ), nn.BatchNorm2d(out, eps=1e-3)
+
+    def forward(self, x):
+        return self.bn(self.conv(x)).relu()
 
 # %% ../../nbs/metrics/02_networks.ipynb #7a910f01
 class InceptionBlock(nn.Module):
     "Equation (1) for any branches, flat under the published names."
-    def __init__(self,
-        c:int, # channels in
-        branches:dict[str,tuple], # name -> a pooling or None, then convolutions as `Conv` takes them; a list of two forks
+
+    def __init__(
+        self,
+        c: int,  # channels in
+        branches: dict[
+            str, tuple
+        ],  # name -> a pooling or None, then convolutions as `Conv` takes them; a list of two forks
     ):
         super().__init__()
         self.paths, self.width = [], 0
@@ -90,69 +149,118 @@ class InceptionBlock(nn.Module):
             width, path = c, []
             for i, step in enumerate(steps, 1):
                 fork = step if isinstance(step, list) else [step]
-                names = [f"{name}{f'_{i}' if len(steps) > 1 else ''}{letter if len(fork) > 1 else ''}" for letter, _ in zip('ab', fork)]
-                for each, how in zip(names, fork): setattr(self, each, Conv(width, *how))
-                path.append(names); width = sum(out for out, *_ in fork)
-            self.paths.append((pool, path)); self.width += width
+                names = [
+                    f"{name}{f'_{i}' if len(steps) > 1 else ''}{letter if len(fork) > 1 else ''}"
+                    for letter, _ in zip('ab', fork)
+                ]
+                for each, how in zip(names, fork):
+                    setattr(self, each, Conv(width, *how))
+                path.append(names)
+                width = sum(out for out, *_ in fork)
+            self.paths.append((pool, path))
+            self.width += width
 
     def along(self, x, pool, path):
         x = pool(x) if pool else x
-        for names in path: x = torch.cat([getattr(self, name)(x) for name in names], 1)
+        for names in path:
+            x = torch.cat([getattr(self, name)(x) for name in names], 1)
         return x
 
-    def forward(self, x): return torch.cat([self.along(x, *path) for path in self.paths], 1)
+    def forward(self, x):
+        return torch.cat([self.along(x, *path) for path in self.paths], 1)
 
 # %% ../../nbs/metrics/02_networks.ipynb #040d89d5
 average = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
 largest = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
 halved = partial(F.max_pool2d, kernel_size=3, stride=2)
 
-def early(n:int)->dict: # 35 x 35; n: channels of the pooled branch
+def early(n: int) -> dict:  # 35 x 35; n: channels of the pooled branch
     "A block of 3x3 and 5x5."
-    return dict(branch1x1=(None, (64,)), branch5x5=(None, (48,), (64, 5)), branch3x3dbl=(None, (64,), (96, 3), (96, 3)), branch_pool=(average, (n,)))
+    return dict(
+        branch1x1=(None, (64,)),
+        branch5x5=(None, (48,), (64, 5)),
+        branch3x3dbl=(None, (64,), (96, 3), (96, 3)),
+        branch_pool=(average, (n,)),
+    )
 
 # %% ../../nbs/metrics/02_networks.ipynb #040d8901
-def middle(n:int)->dict: # 17 x 17; n: channels inside
+def middle(n: int) -> dict:  # 17 x 17; n: channels inside
     "A block of 1x7 and 7x1."
-    return dict(branch1x1=(None, (192,)), branch7x7=(None, (n,), (n, (1, 7)), (192, (7, 1))),
-                branch7x7dbl=(None, (n,), (n, (7, 1)), (n, (1, 7)), (n, (7, 1)), (192, (1, 7))), branch_pool=(average, (192,)))
+    return dict(
+        branch1x1=(None, (192,)),
+        branch7x7=(None, (n,), (n, (1, 7)), (192, (7, 1))),
+        branch7x7dbl=(None, (n,), (n, (7, 1)), (n, (1, 7)), (n, (7, 1)), (192, (1, 7))),
+        branch_pool=(average, (192,)),
+    )
 
 # %% ../../nbs/metrics/02_networks.ipynb #040d8902
-def late(pool)->dict: # 8 x 8
+def late(pool) -> dict:  # 8 x 8
     "A block whose branches fork."
     fork = [(384, (1, 3)), (384, (3, 1))]
-    return dict(branch1x1=(None, (320,)), branch3x3=(None, (384,), fork), branch3x3dbl=(None, (448,), (384, 3), fork), branch_pool=(pool, (192,)))
+    return dict(
+        branch1x1=(None, (320,)),
+        branch3x3=(None, (384,), fork),
+        branch3x3dbl=(None, (448,), (384, 3), fork),
+        branch_pool=(pool, (192,)),
+    )
 
-BLOCKS = {'5b': early(32), '5c': early(64), '5d': early(64), '6a': dict(branch3x3=(None, (384, 3, 2, False)), branch3x3dbl=(None, (64,), (96, 3), (96, 3, 2, False)), branch_pool=(halved,)),
-          '6b': middle(128), '6c': middle(160), '6d': middle(160), '6e': middle(192),
-          '7a': dict(branch3x3=(None, (192,), (320, 3, 2, False)), branch7x7x3=(None, (192,), (192, (1, 7)), (192, (7, 1)), (192, 3, 2, False)), branch_pool=(halved,)),
-          '7b': late(average), '7c': late(largest)} # of Inception v3
+BLOCKS = {
+    '5b': early(32),
+    '5c': early(64),
+    '5d': early(64),
+    '6a': dict(
+        branch3x3=(None, (384, 3, 2, False)),
+        branch3x3dbl=(None, (64,), (96, 3), (96, 3, 2, False)),
+        branch_pool=(halved,),
+    ),
+    '6b': middle(128),
+    '6c': middle(160),
+    '6d': middle(160),
+    '6e': middle(192),
+    '7a': dict(
+        branch3x3=(None, (192,), (320, 3, 2, False)),
+        branch7x7x3=(None, (192,), (192, (1, 7)), (192, (7, 1)), (192, 3, 2, False)),
+        branch_pool=(halved,),
+    ),
+    '7b': late(average),
+    '7c': late(largest),
+}  # of Inception v3
 
 # %% ../../nbs/metrics/02_networks.ipynb #e3054c51
 def stretch(
-    x:Tensor, # (n c h w)
-    side:int=299,
-)->Tensor: # (n c side side)
+    x: Tensor,  # (n c h w)
+    side: int = 299,
+) -> Tensor:  # (n c side side)
     "Bilinear as in TensorFlow 1: place i of the result lies at i·h/side of the picture."
     h, w = x.shape[-2:]
-    at = lambda n: (2*torch.arange(side, device=x.device)*n/side + 1)/n - 1
+    at = lambda n: (2 * torch.arange(side, device=x.device) * n / side + 1) / n - 1
     grid = torch.stack(torch.meshgrid(at(w), at(h), indexing='xy'), -1).to(x)
-    return F.grid_sample(x, grid.expand(len(x), -1, -1, -1), padding_mode='border', align_corners=False)
+    return F.grid_sample(
+        x, grid.expand(len(x), -1, -1, -1), padding_mode='border', align_corners=False
+    )
 
 # %% ../../nbs/metrics/02_networks.ipynb #e3054c01
 class InceptionNet(nn.Module):
     "FID's Inception v3: (n 3 h w) of 0 to 255 to (n 2048)."
+
     def __init__(self):
         super().__init__()
-        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3 = Conv(3, 32, 3, 2, False), Conv(32, 32, 3, 1, False), Conv(32, 64, 3)
+        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3 = (
+            Conv(3, 32, 3, 2, False),
+            Conv(32, 32, 3, 1, False),
+            Conv(32, 64, 3),
+        )
         self.Conv2d_3b_1x1, self.Conv2d_4a_3x3, c = Conv(64, 80), Conv(80, 192, 3, 1, False), 192
         for name, branches in BLOCKS.items():
-            block = InceptionBlock(c, branches); setattr(self, f'Mixed_{name}', block); c = block.width
-        self.fc = nn.Linear(c, 1008)                                     # in the file, though features end before it
+            block = InceptionBlock(c, branches)
+            setattr(self, f'Mixed_{name}', block)
+            c = block.width
+        self.fc = nn.Linear(c, 1008)  # in the file, though features end before it
 
     def forward(self, x):
-        x = (stretch(x.float())-128)/128
+        x = (stretch(x.float()) - 128) / 128
         x = halved(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = halved(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
-        for name in BLOCKS: x = getattr(self, f'Mixed_{name}')(x)
+        for name in BLOCKS:
+            x = getattr(self, f'Mixed_{name}')(x)
         return x.mean((2, 3))

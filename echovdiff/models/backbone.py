@@ -23,7 +23,11 @@ from ..phase.axis import phase_grid
 from .stage import Stage
 from .external_weights import ExternalStage, borrow, files, fingerprint_files
 from echovdiff.models.layers import (
-    AdaNorm, Attention, circular_positions, feed_forward, fourier_features,
+    AdaNorm,
+    Attention,
+    circular_positions,
+    feed_forward,
+    fourier_features,
 )
 from .diffusion import SIGNAL, TRAINING_STEPS, diffusion_loss
 
@@ -31,104 +35,132 @@ from .diffusion import SIGNAL, TRAINING_STEPS, diffusion_loss
 @dataclass(frozen=True)
 class BackboneConfig:
     "Size of the backbone."
-    latent: int = 4     # channels of a latent
-    side: int = 28      # places of a latent, each way
-    patch: int = 4      # places folded into one token, each way
-    dim: int = 160      # width of a token
+
+    latent: int = 4  # channels of a latent
+    side: int = 28  # places of a latent, each way
+    patch: int = 4  # places folded into one token, each way
+    dim: int = 160  # width of a token
     layers: int = 6
     heads: int = 5
 
     @classmethod
-    def tiny(cls): return cls(latent=2, side=4, patch=2, dim=32, layers=2, heads=2)
+    def tiny(cls):
+        return cls(latent=2, side=4, patch=2, dim=32, layers=2, heads=2)
 
 # %% ../../nbs/models/11_backbone.ipynb #35ccc057
 class BackboneBlock(nn.Module):
     "Space, seat, time, seat, feed-forward."
+
     seats = 'content', 'motion'
 
-    def __init__(self, dim:int, heads:int):
+    def __init__(self, dim: int, heads: int):
         super().__init__()
         self.dim, self.heads = dim, heads
         self.norms = nn.ModuleList([AdaNorm(dim, dim) for _ in range(3)])
-        self.space, self.time, self.mlp = Attention(dim, heads), Attention(dim, heads), feed_forward(dim)
-        self.content, self.motion = None, None             # the seats
+        self.space, self.time, self.mlp = (
+            Attention(dim, heads),
+            Attention(dim, heads),
+            feed_forward(dim),
+        )
+        self.content, self.motion = None, None  # the seats
 
-    def forward(self,
-        x:Tensor, # (b t n d): n places of t frames
-        cond:Tensor, # (b d) embedding of the diffusion step
-        injected=None, # what the seats are told; see `echovdiff.lvdm`
-    )->Tensor: # (b t n d)
+    def forward(
+        self,
+        x: Tensor,  # (b t n d): n places of t frames
+        cond: Tensor,  # (b d) embedding of the diffusion step
+        injected=None,  # what the seats are told; see `echovdiff.lvdm`
+    ) -> Tensor:  # (b t n d)
         b, t, n, _ = x.shape
         to_space, to_time = 'b t n d -> (b t) n d', 'b t n d -> (b n) t d'
         h, gate = self.norms[0](rearrange(x, 'b t n d -> b (t n) d'), cond)
         h = self.space(rearrange(h, 'b (t n) d -> (b t) n d', t=t))
-        x = x + gate[:,None]*rearrange(h, '(b t) n d -> b t n d', b=b)
-        if self.content: x = x + rearrange(self.content(rearrange(x, to_space), injected), '(b t) n d -> b t n d', b=b)
+        x = x + gate[:, None] * rearrange(h, '(b t) n d -> b t n d', b=b)
+        if self.content:
+            x = x + rearrange(
+                self.content(rearrange(x, to_space), injected), '(b t) n d -> b t n d', b=b
+            )
         h, gate = self.norms[1](rearrange(x, 'b t n d -> b (t n) d'), cond)
         h = self.time(rearrange(h, 'b (t n) d -> (b n) t d', t=t), angles=self.places(t, x))
-        x = x + gate[:,None]*rearrange(h, '(b n) t d -> b t n d', b=b)
-        if self.motion: x = x + rearrange(self.motion(rearrange(x, to_time), injected), '(b n) t d -> b t n d', b=b)
+        x = x + gate[:, None] * rearrange(h, '(b n) t d -> b t n d', b=b)
+        if self.motion:
+            x = x + rearrange(
+                self.motion(rearrange(x, to_time), injected), '(b n) t d -> b t n d', b=b
+            )
         h, gate = self.norms[2](rearrange(x, 'b t n d -> b (t n) d'), cond)
-        return x + rearrange(gate*self.mlp(h), 'b (t n) d -> b t n d', t=t)
+        return x + rearrange(gate * self.mlp(h), 'b (t n) d -> b t n d', t=t)
 
-    def places(self, t:int, like:Tensor)->Tensor: # (t pairs)
+    def places(self, t: int, like: Tensor) -> Tensor:  # (t pairs)
         "Where the frames of a loop stand: evenly round the ring, wherever it starts."
-        return circular_positions(phase_grid(t).to(like), self.time.q.out_features//self.time.heads//2)
+        return circular_positions(
+            phase_grid(t).to(like), self.time.q.out_features // self.time.heads // 2
+        )
 
 # %% ../../nbs/models/11_backbone.ipynb #44add3f5
 class Backbone(Stage):
     "A factorised space-time transformer over video latents; unconditional by itself."
+
     Config = BackboneConfig
 
-    def __init__(self, config:BackboneConfig=BackboneConfig()):
+    def __init__(self, config: BackboneConfig = BackboneConfig()):
         super().__init__()
         self.config, c = config, config
-        patch, places = c.latent*c.patch**2, (c.side//c.patch)**2
+        patch, places = c.latent * c.patch**2, (c.side // c.patch) ** 2
         self.inward = nn.Linear(patch, c.dim)
-        self.place = nn.Parameter(torch.randn(places, c.dim)*.02)
+        self.place = nn.Parameter(torch.randn(places, c.dim) * 0.02)
         self.step = nn.Sequential(nn.Linear(64, c.dim), nn.SiLU(), nn.Linear(c.dim, c.dim))
         self.blocks = nn.ModuleList([BackboneBlock(c.dim, c.heads) for _ in range(c.layers)])
         self.norm, self.outward = nn.LayerNorm(c.dim), nn.Linear(c.dim, patch)
-        nn.init.zeros_(self.outward.weight); nn.init.zeros_(self.outward.bias)
+        nn.init.zeros_(self.outward.weight)
+        nn.init.zeros_(self.outward.bias)
 
     @property
-    def width(self)->int:
+    def width(self) -> int:
         "Width of the tokens that the seats are told."
         return self.config.dim
 
-    def doorway(self)->nn.Module: # as the entrance: tokens of p numbers to width d
+    def doorway(self) -> nn.Module:  # as the entrance: tokens of p numbers to width d
         "A second entrance, for a second latent beside the noisy one."
         return nn.Linear(self.inward.in_features, self.config.dim)
 
-    def tokens(self,
-        z:Tensor, # (b t c h w) latents
-    )->Tensor: # (b t n p): n tokens of p numbers each
+    def tokens(
+        self,
+        z: Tensor,  # (b t c h w) latents
+    ) -> Tensor:  # (b t n p): n tokens of p numbers each
         "Fold patches into tokens."
-        return rearrange(z, 'b t c (h p) (w q) -> b t (h w) (c p q)', p=self.config.patch, q=self.config.patch)
+        return rearrange(
+            z, 'b t c (h p) (w q) -> b t (h w) (c p q)', p=self.config.patch, q=self.config.patch
+        )
 
-    def forward(self,
-        z:Tensor, # (b t c h w) noisy latents
-        k:Tensor, # (b) diffusion step
-        injected=None, # what the seats are told
-        beside:Tensor|None=None, # (b t n d) added to the tokens at the entrance
-    )->Tensor: # (b t c h w) v
+    def forward(
+        self,
+        z: Tensor,  # (b t c h w) noisy latents
+        k: Tensor,  # (b) diffusion step
+        injected=None,  # what the seats are told
+        beside: Tensor | None = None,  # (b t n d) added to the tokens at the entrance
+    ) -> Tensor:  # (b t c h w) v
         "Predict v."
         x = self.inward(self.tokens(z)) + self.place
-        if beside is not None: x = x + beside
-        cond = self.step(fourier_features(k/TRAINING_STEPS, 64))
-        for block in self.blocks: x = block(x, cond, injected)
-        p, h = self.config.patch, self.config.side//self.config.patch
-        return rearrange(self.outward(self.norm(x)), 'b t (h w) (c p q) -> b t c (h p) (w q)', p=p, q=p, h=h)
+        if beside is not None:
+            x = x + beside
+        cond = self.step(fourier_features(k / TRAINING_STEPS, 64))
+        for block in self.blocks:
+            x = block(x, cond, injected)
+        p, h = self.config.patch, self.config.side // self.config.patch
+        return rearrange(
+            self.outward(self.norm(x)), 'b t (h w) (c p q) -> b t c (h p) (w q)', p=p, q=p, h=h
+        )
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
         "Stage 0: unconditional diffusion of whole beats."
         return dict(loss=diffusion_loss(self, batch['z'], chance))
 
 # %% ../../nbs/models/11_backbone.ipynb #a6595e44
 def parameter_count(
-    module:nn.Module,
-    trainable:bool=False, # only those that train
-)->int:
+    module: nn.Module,
+    trainable: bool = False,  # only those that train
+) -> int:
     "Number of parameters."
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
 
@@ -136,140 +168,218 @@ def parameter_count(
 @dataclass(frozen=True)
 class UNet3DConfig:
     "A UNet3DConditionModel that is borrowed from a folder in diffusers' format."
-    folder: str         # such as unet/ of a text-to-video model
-    sha: str = ''       # fingerprint of its files
-    latent: int = 4     # channels of a latent
-    side: int = 14      # places of a latent, each way
+
+    folder: str  # such as unet/ of a text-to-video model
+    sha: str = ''  # fingerprint of its files
+    latent: int = 4  # channels of a latent
+    side: int = 14  # places of a latent, each way
 
     @classmethod
-    def borrowing(cls,
-        folder:str|Path,
-        side:int=14,
-    )->'UNet3DConfig':
+    def borrowing(
+        cls,
+        folder: str | Path,
+        side: int = 14,
+    ) -> 'UNet3DConfig':
         "Look at the folder, and remember its fingerprint."
-        return cls(str(Path(folder).resolve()), fingerprint_files(files(folder, *WANTED)), side=side)
+        return cls(
+            str(Path(folder).resolve()), fingerprint_files(files(folder, *WANTED)), side=side
+        )
 
-WANTED = 'UNet3DConditionModel', "its layers of space and time alternate and can be listened to one by one (UNetSpatioTemporalConditionModel, of Stable Video Diffusion, would show all frames the first one's phase)"
+WANTED = (
+    'UNet3DConditionModel',
+    (
+        "its layers of space and time alternate and can be listened to one by one"
+        " (UNetSpatioTemporalConditionModel, of Stable Video Diffusion, would show all frames the"
+        " first one's phase)"
+    ),
+)
 
 # %% ../../nbs/models/11_backbone.ipynb #f21dd675
 class ListeningPost(nn.Module):
-    "Seats behind layers of a borrowed network: content behind a layer of space, motion behind one of time."
-    axes = dict(content='(b t) (h w) d', motion='(b h w) t d') # how a seat sees what a layer calls '(b t) d h w'
+    """Seats behind layers of a borrowed network: content behind a layer of space, motion behind
+    one of time."""
 
-    def __init__(self,
-        dim:int, heads:int, # of the layers
-        layers:dict[str,nn.Module], # seat to the layer in front of it; they stay where they are
+    axes = dict(
+        content='(b t) (h w) d', motion='(b h w) t d'
+    )  # how a seat sees what a layer calls '(b t) d h w'
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,  # of the layers
+        layers: dict[str, nn.Module],  # seat to the layer in front of it; they stay where they are
     ):
         super().__init__()
         self.dim, self.heads, self.layers, self.seats = dim, heads, layers, tuple(layers)
         self.content, self.motion = None, None
 
-    def through(self,
-        name:str, # of the seat
-        t:int, # frames
-        injected, # what the seats are told
-    )->Callable: # a forward hook for the layer
+    def through(
+        self,
+        name: str,  # of the seat
+        t: int,  # frames
+        injected,  # what the seats are told
+    ) -> Callable:  # a forward hook for the layer
         "Add what the seat says to what the layer said."
+
         def hook(layer, _, out):
-            x, = out; h, w = x.shape[2:]
-            said = getattr(self, name)(rearrange(x, f'(b t) d h w -> {self.axes[name]}', t=t), injected)
+            (x,) = out
+            h, w = x.shape[2:]
+            said = getattr(self, name)(
+                rearrange(x, f'(b t) d h w -> {self.axes[name]}', t=t), injected
+            )
             return (x + rearrange(said, f'{self.axes[name]} -> (b t) d h w', t=t, h=h, w=w),)
+
         return hook
 
 # %% ../../nbs/models/11_backbone.ipynb #f21dd601
 def transformer_places(
-    net:nn.Module, # a UNet3DConditionModel
-)->list[ListeningPost]: # one behind the entrance, which has no layer of space; then one for each pair of layers
+    net: nn.Module,  # a UNet3DConditionModel
+) -> list[
+    ListeningPost
+]:  # one behind the entrance, which has no layer of space; then one for each pair of layers
     "All places where a U-Net turns from space to time and on."
-    pairs = [pair for block in (*net.down_blocks, net.mid_block, *net.up_blocks) if hasattr(block, 'temp_attentions')
-             for pair in zip(block.attentions, block.temp_attentions)]
+    pairs = [
+        pair
+        for block in (*net.down_blocks, net.mid_block, *net.up_blocks)
+        if hasattr(block, 'temp_attentions')
+        for pair in zip(block.attentions, block.temp_attentions)
+    ]
     first = net.transformer_in
-    return [ListeningPost(first.in_channels, first.num_attention_heads, dict(motion=first)),
-            *(ListeningPost(time.in_channels, time.num_attention_heads, dict(content=space, motion=time)) for space,time in pairs)]
+    return [
+        ListeningPost(first.in_channels, first.num_attention_heads, dict(motion=first)),
+        *(
+            ListeningPost(
+                time.in_channels, time.num_attention_heads, dict(content=space, motion=time)
+            )
+            for space, time in pairs
+        ),
+    ]
 
 # %% ../../nbs/models/11_backbone.ipynb #42b14dd5
 def own_schedule(
-    folder:str|Path, # of the U-Net; `scheduler/` lies beside it
-)->diffusers.DDIMScheduler:
+    folder: str | Path,  # of the U-Net; `scheduler/` lies beside it
+) -> diffusers.DDIMScheduler:
     "The noise schedule that a borrowed U-Net was trained on, and its target."
-    beside = Path(folder).parent/'scheduler'
-    if folder and (beside/'scheduler_config.json').is_file(): return diffusers.DDIMScheduler.from_pretrained(beside, local_files_only=True)
-    return diffusers.DDIMScheduler(beta_start=.00085, beta_end=.012, beta_schedule='scaled_linear')
+    beside = Path(folder).parent / 'scheduler'
+    if folder and (beside / 'scheduler_config.json').is_file():
+        return diffusers.DDIMScheduler.from_pretrained(beside, local_files_only=True)
+    return diffusers.DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule='scaled_linear'
+    )
 
 # %% ../../nbs/models/11_backbone.ipynb #42b14d01
 def rematch_noise(
-    signal:Tensor, # (n) its signal levels
-)->Tensor: # (1000) numbers of its steps
+    signal: Tensor,  # (n) its signal levels
+) -> Tensor:  # (1000) numbers of its steps
     "For each of our steps, its step with the nearest ratio of signal to noise."
-    ratio = lambda s: (s/(1-s.square()).sqrt()).log()
-    return (ratio(SIGNAL.to(signal).clamp(min=1e-6))[:,None]-ratio(signal)).abs().argmin(1)
+    ratio = lambda s: (s / (1 - s.square()).sqrt()).log()
+    return (ratio(SIGNAL.to(signal).clamp(min=1e-6))[:, None] - ratio(signal)).abs().argmin(1)
 
 # %% ../../nbs/models/11_backbone.ipynb #8705f7f8
 class UNet3D(ExternalStage):
     "A text-to-video U-Net of diffusers as a backbone: frozen, with seats."
-    def __init__(self,
-        config:UNet3DConfig,
-        net:nn.Module, # a UNet3DConditionModel
+
+    def __init__(
+        self,
+        config: UNet3DConfig,
+        net: nn.Module,  # a UNet3DConditionModel
     ):
         super().__init__(net)
         its = own_schedule(config.folder)
-        self.config, self.width, self.target = config, net.config.cross_attention_dim, its.config.prediction_type
+        self.config, self.width, self.target = (
+            config,
+            net.config.cross_attention_dim,
+            its.config.prediction_type,
+        )
         c = net.config.in_channels, net.config.out_channels
-        if set(c) != {config.latent}: raise ValueError(f'the U-Net in {config.folder} takes {c[0]} channels and gives {c[1]}: expected {config.latent} and {config.latent}, those of the latents')
-        if self.target not in ('epsilon', 'v_prediction'): raise ValueError(f'the U-Net in {config.folder} predicts {self.target!r}: expected epsilon or v_prediction')
+        if set(c) != {config.latent}:
+            raise ValueError(
+                f'the U-Net in {config.folder} takes {c[0]} channels and gives {c[1]}: expected'
+                f' {config.latent} and {config.latent}, those of the latents'
+            )
+        if self.target not in ('epsilon', 'v_prediction'):
+            raise ValueError(
+                f'the U-Net in {config.folder} predicts {self.target!r}: expected epsilon or'
+                ' v_prediction'
+            )
         self.blocks, signal = nn.ModuleList(transformer_places(net)), its.alphas_cumprod.sqrt()
         self.register_buffer('at', rematch_noise(signal), persistent=False)
         self.register_buffer('signal', signal, persistent=False)
 
     @classmethod
-    def open(cls, config:UNet3DConfig)->'UNet3D':
-        "Borrow the network that a config names. Raises ValueError if it is not there, not the same, or of another kind."
+    def open(cls, config: UNet3DConfig) -> 'UNet3D':
+        """Borrow the network that a config names. Raises ValueError if it is not there, not the
+        same, or of another kind."""
         return cls(config, borrow(config.folder, WANTED[0], config.sha, WANTED[1]))
 
-    def doorway(self)->nn.Module: # as the entrance, frame by frame
-        "A second entrance, for a second latent beside the noisy one: more input channels of the first convolution."
-        return nn.Conv3d(self.config.latent, self.borrowed.config.block_out_channels[0], (1, 3, 3), padding=(0, 1, 1))
+    def doorway(self) -> nn.Module:  # as the entrance, frame by frame
+        """A second entrance, for a second latent beside the noisy one: more input channels of the
+        first convolution."""
+        return nn.Conv3d(
+            self.config.latent,
+            self.borrowed.config.block_out_channels[0],
+            (1, 3, 3),
+            padding=(0, 1, 1),
+        )
 
-    def margin(self)->tuple[int,int]: # before and after
+    def margin(self) -> tuple[int, int]:  # before and after
         "Places to add on each side, so that the latent can be halved as often as the U-Net does."
-        missing = -self.config.side % 2**(len(self.borrowed.config.block_out_channels)-1)
-        return missing//2, missing-missing//2
+        missing = -self.config.side % 2 ** (len(self.borrowed.config.block_out_channels) - 1)
+        return missing // 2, missing - missing // 2
 
-    def tokens(self,
-        z:Tensor, # (b t c h w) latents
-    )->Tensor: # (b c t H W)
+    def tokens(
+        self,
+        z: Tensor,  # (b t c h w) latents
+    ) -> Tensor:  # (b c t H W)
         "Pad by the mirror image."
-        return rearrange(F.pad(z.flatten(0, 1), self.margin()*2, mode='reflect'), '(b t) c h w -> b c t h w', b=len(z))
+        return rearrange(
+            F.pad(z.flatten(0, 1), self.margin() * 2, mode='reflect'),
+            '(b t) c h w -> b c t h w',
+            b=len(z),
+        )
 
-    def forward(self,
-        z:Tensor, # (b t c h w) noisy latents
-        k:Tensor, # (b) diffusion step
-        injected=None, # what the seats are told
-        beside:Tensor|None=None, # (b d t H W) added behind the entrance
-    )->Tensor: # (b t c h w) v
+    def forward(
+        self,
+        z: Tensor,  # (b t c h w) noisy latents
+        k: Tensor,  # (b) diffusion step
+        injected=None,  # what the seats are told
+        beside: Tensor | None = None,  # (b d t H W) added behind the entrance
+    ) -> Tensor:  # (b t c h w) v
         "Predict v."
         x, at, (low, _), side = self.tokens(z), self.at[k], self.margin(), self.config.side
         with ExitStack() as call:
             listen = lambda layer, hook: call.enter_context(layer.register_forward_hook(hook))
-            if beside is not None: listen(self.borrowed.conv_in, lambda layer, _, out: out + rearrange(beside, 'b d t h w -> (b t) d h w'))
+            if beside is not None:
+                listen(
+                    self.borrowed.conv_in,
+                    lambda layer, _, out: out + rearrange(beside, 'b d t h w -> (b t) d h w'),
+                )
             for place, name in ((p, n) for p in self.blocks for n in p.seats if getattr(p, n)):
                 listen(place.layers[name], place.through(name, z.shape[1], injected))
             said = self.borrowed(x, at, x.new_zeros(len(x), 1, self.width)).sample
-        return self.velocity(rearrange(said, 'b c t h w -> b t c h w')[...,low:low+side,low:low+side].float(), z, at)
+        return self.velocity(
+            rearrange(said, 'b c t h w -> b t c h w')[
+                ..., low : low + side, low : low + side
+            ].float(),
+            z,
+            at,
+        )
 
-    def velocity(self,
-        said:Tensor, # (b t c h w) what the U-Net predicts
-        x:Tensor, # (b t c h w) noisy latents
-        at:Tensor, # (b) its step
-    )->Tensor: # (b t c h w) v
+    def velocity(
+        self,
+        said: Tensor,  # (b t c h w) what the U-Net predicts
+        x: Tensor,  # (b t c h w) noisy latents
+        at: Tensor,  # (b) its step
+    ) -> Tensor:  # (b t c h w) v
         "Its prediction in our language."
-        if self.target == 'v_prediction': return said
+        if self.target == 'v_prediction':
+            return said
         s = self.signal[at].view(-1, 1, 1, 1, 1)
-        return (said-(1-s.square()).sqrt()*x)/s
+        return (said - (1 - s.square()).sqrt() * x) / s
 
 # %% ../../nbs/models/11_backbone.ipynb #8fde74d8
 def build_backbone(
-    config:BackboneConfig|UNet3DConfig,
-)->Backbone|UNet3D:
+    config: BackboneConfig | UNet3DConfig,
+) -> Backbone | UNet3D:
     "The backbone that a config describes."
     return UNet3D.open(config) if isinstance(config, UNet3DConfig) else Backbone(config)

@@ -22,107 +22,136 @@ from .layers import Residual
 @dataclass(frozen=True)
 class CodecConfig:
     "Size of the codec."
-    width: int = 48          # channels of the hidden layers
-    texture: float = .2      # weight of the detail term
-    noise: float = .05       # latent noise in training: the decoder must bear what a diffusion leaves
-    vae: str = ''            # folder of an AutoencoderKL that is borrowed instead
-    sha: str = ''            # its fingerprint
+
+    width: int = 48  # channels of the hidden layers
+    texture: float = 0.2  # weight of the detail term
+    noise: float = 0.05  # latent noise in training: the decoder must bear what a diffusion leaves
+    vae: str = ''  # folder of an AutoencoderKL that is borrowed instead
+    sha: str = ''  # its fingerprint
 
     @classmethod
-    def tiny(cls): return cls(width=8)
+    def tiny(cls):
+        return cls(width=8)
+
     @classmethod
-    def borrowing(cls, vae:str|Path):
+    def borrowing(cls, vae: str | Path):
         "Somebody else's autoencoder, in a folder of diffusers' format."
         return cls(vae=str(Path(vae).resolve()), sha=fingerprint_files(files(vae, 'AutoencoderKL')))
 
 # %% ../../nbs/models/10_codec.ipynb #d06847a3
 def detail(
-    frames:Tensor, # (n c h w)
-    near:int=8, # side of a neighbourhood, px
-)->Tensor: # (n c h/near w/near)
+    frames: Tensor,  # (n c h w)
+    near: int = 8,  # side of a neighbourhood, px
+) -> Tensor:  # (n c h/near w/near)
     "Local standard deviation of what a 3x3 mean takes away."
     fine = frames - F.avg_pool2d(frames, 3, 1, 1, count_include_pad=False)
-    return (F.avg_pool2d(fine.square(), near)+1e-5).sqrt()
+    return (F.avg_pool2d(fine.square(), near) + 1e-5).sqrt()
 
 # %% ../../nbs/models/10_codec.ipynb #43021ddf
 class VAE(ExternalStage):
     "An AutoencoderKL of diffusers, for gray frames."
-    def fold(self,
-        frames:Tensor, # (n 1 h w) in [0,1]; h and w multiples of 8, or of what the autoencoder folds
-    )->Tensor: # (n 4 h/8 w/8), not standardised
-        "Gray frames to latents."
-        return self.borrowed.encode(frames.expand(-1, self.borrowed.config.in_channels, -1, -1)*2-1).latent_dist.mean
 
-    def unfold(self,
-        z:Tensor, # (n 4 h w), not standardised
-    )->Tensor: # (n 1 8h 8w)
+    def fold(
+        self,
+        # (n 1 h w) in [0,1]; h and w multiples of 8, or of what the autoencoder folds
+        frames: Tensor,
+    ) -> Tensor:  # (n 4 h/8 w/8), not standardised
+        "Gray frames to latents."
+        return self.borrowed.encode(
+            frames.expand(-1, self.borrowed.config.in_channels, -1, -1) * 2 - 1
+        ).latent_dist.mean
+
+    def unfold(
+        self,
+        z: Tensor,  # (n 4 h w), not standardised
+    ) -> Tensor:  # (n 1 8h 8w)
         "Latents to gray frames."
-        return self.borrowed.decode(z).sample.mean(1, keepdim=True)/2 + .5
+        return self.borrowed.decode(z).sample.mean(1, keepdim=True) / 2 + 0.5
 
 # %% ../../nbs/models/10_codec.ipynb #fc700dc7
 def tower(
-    c_in:int, width:int, c_out:int, # channels
-    depth:int, # residual blocks
-)->nn.Sequential:
+    c_in: int,
+    width: int,
+    c_out: int,  # channels
+    depth: int,  # residual blocks
+) -> nn.Sequential:
     "Convolutions that at first say nothing."
     last = nn.Conv2d(width, c_out, 3, 1, 1)
-    nn.init.zeros_(last.weight); nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Conv2d(c_in, width, 3, 1, 1), *[Residual(width, width) for _ in range(depth)], last)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Conv2d(c_in, width, 3, 1, 1), *[Residual(width, width) for _ in range(depth)], last
+    )
 
 # %% ../../nbs/models/10_codec.ipynb #fc700d01
 class Codec(Stage):
     "Frames to standardised latents of a quarter of the numbers, and back."
+
     Config = CodecConfig
 
-    def __init__(self, config:CodecConfig=CodecConfig()):
+    def __init__(self, config: CodecConfig = CodecConfig()):
         super().__init__()
         self.config, w, c = config, config.width, 4
         self.vae = VAE(borrow(config.vae, 'AutoencoderKL', config.sha)) if config.vae else None
-        if self.vae: c = self.vae.borrowed.config.latent_channels
-        else: self.hide, self.add = tower(16, w, c, 1), tower(c, w, 16, 3)
-        self.register_buffer('mean', torch.zeros(c, 1, 1)); self.register_buffer('std', torch.ones(c, 1, 1))
+        if self.vae:
+            c = self.vae.borrowed.config.latent_channels
+        else:
+            self.hide, self.add = tower(16, w, c, 1), tower(c, w, 16, 3)
+        self.register_buffer('mean', torch.zeros(c, 1, 1))
+        self.register_buffer('std', torch.ones(c, 1, 1))
 
-    def fold(self,
-        frames:Tensor, # (n 1 h w) in [0,1]
-    )->Tensor: # (n 4 h/4 w/4), not yet standardised
+    def fold(
+        self,
+        frames: Tensor,  # (n 1 h w) in [0,1]
+    ) -> Tensor:  # (n 4 h/4 w/4), not yet standardised
         "The half-size picture and what hides in it."
-        if self.vae: return self.vae.fold(frames)
-        half = F.interpolate(frames, scale_factor=.5, mode='bicubic', antialias=True)
+        if self.vae:
+            return self.vae.fold(frames)
+        half = F.interpolate(frames, scale_factor=0.5, mode='bicubic', antialias=True)
         return F.pixel_unshuffle(half, 2) + self.hide(F.pixel_unshuffle(frames, 4))
 
-    def unfold(self,
-        z:Tensor, # (n 4 h w) standardised
-    )->Tensor: # (n 1 4h 4w)
+    def unfold(
+        self,
+        z: Tensor,  # (n 4 h w) standardised
+    ) -> Tensor:  # (n 1 4h 4w)
         "The picture, enlarged, and what the network adds."
-        if self.vae: return self.vae.unfold(z*self.std+self.mean)
-        half = F.pixel_shuffle(z*self.std+self.mean, 2)
+        if self.vae:
+            return self.vae.unfold(z * self.std + self.mean)
+        half = F.pixel_shuffle(z * self.std + self.mean, 2)
         return F.interpolate(half, scale_factor=2, mode='bicubic') + F.pixel_shuffle(self.add(z), 4)
 
-    def calibrate(self,
-        frames:Tensor, # (n 1 h w) of the data set
-    )->'Codec':
+    def calibrate(
+        self,
+        frames: Tensor,  # (n 1 h w) of the data set
+    ) -> 'Codec':
         "Standardise the latents over a data set, channel by channel."
-        with torch.no_grad(): z = self.fold(frames)
-        self.mean.copy_(z.mean((0, 2, 3))[:,None,None]); self.std.copy_(z.std((0, 2, 3))[:,None,None])
+        with torch.no_grad():
+            z = self.fold(frames)
+        self.mean.copy_(z.mean((0, 2, 3))[:, None, None])
+        self.std.copy_(z.std((0, 2, 3))[:, None, None])
         return self
 
-    def encode(self,
-        frames:Tensor, # (... 1 h w) in [0,1]; h and w multiples of 4
-    )->Tensor: # (... c h/4 w/4)
+    def encode(
+        self,
+        frames: Tensor,  # (... 1 h w) in [0,1]; h and w multiples of 4
+    ) -> Tensor:  # (... c h/4 w/4)
         "Frames to latents."
         flat = frames.flatten(0, -4)
-        return ((self.fold(flat)-self.mean)/self.std).unflatten(0, frames.shape[:-3])
+        return ((self.fold(flat) - self.mean) / self.std).unflatten(0, frames.shape[:-3])
 
-    def decode(self,
-        z:Tensor, # (... c h w)
-    )->Tensor: # (... 1 4h 4w) in [0,1]
+    def decode(
+        self,
+        z: Tensor,  # (... c h w)
+    ) -> Tensor:  # (... 1 4h 4w) in [0,1]
         "Latents to frames."
         return self.unfold(z.flatten(0, -4)).clamp(0, 1).unflatten(0, z.shape[:-3])
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
         "Pixel error and detail error, with a little noise on the latents."
         z = self.encode(batch['video'])
-        z = z + self.config.noise*(chance or BatchRandom()).normal(*z.shape, device=z.device)
+        z = z + self.config.noise * (chance or BatchRandom()).normal(*z.shape, device=z.device)
         frames, back = batch['video'].flatten(0, 1), self.unfold(z.flatten(0, 1))
-        pixel, fine = (back-frames).abs().mean(), (detail(back)-detail(frames)).abs().mean()
-        return dict(loss=pixel+self.config.texture*fine, pixel=pixel, detail=fine)
+        pixel, fine = (back - frames).abs().mean(), (detail(back) - detail(frames)).abs().mean()
+        return dict(loss=pixel + self.config.texture * fine, pixel=pixel, detail=fine)

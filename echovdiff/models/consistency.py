@@ -11,52 +11,59 @@ from torch import Tensor, nn
 
 # %% ../../nbs/models/05_consistency.ipynb #4e9f8176
 def normalise(
-    area:Tensor, # (b t) px²
-)->Tensor: # (b t) 0 at the smallest frame of the clip, 1 at the largest
-    "The area curve on a common scale; where it hardly moves (under 5 %) the scale is not stretched."
+    area: Tensor,  # (b t) px²
+) -> Tensor:  # (b t) 0 at the smallest frame of the clip, 1 at the largest
+    """The area curve on a common scale; where it hardly moves (under 5 %) the scale is not
+    stretched."""
     low, high = area.amin(1, keepdim=True), area.amax(1, keepdim=True)
-    return (area-low)/torch.maximum(high-low, .05*high+1e-6)
+    return (area - low) / torch.maximum(high - low, 0.05 * high + 1e-6)
 
 # %% ../../nbs/models/05_consistency.ipynb #59b7d297
 def l_mono(
-    area:Tensor, # (b t) px²
-    y:Tensor, # (b t 2) phase points
-    slack:float=.02, # a step of the normalised area that is not yet wrong
-)->Tensor: # (b)
+    area: Tensor,  # (b t) px²
+    y: Tensor,  # (b t 2) phase points
+    slack: float = 0.02,  # a step of the normalised area that is not yet wrong
+) -> Tensor:  # (b)
     "Area falls while sin θ > 0 and rises while sin θ < 0 (EchoVDiff, L_mono; slack ours)."
-    sine = (y[:,1:,1]+y[:,:-1,1])/2
-    uphill = normalise(area).diff(dim=1)*sine.sign()
+    sine = (y[:, 1:, 1] + y[:, :-1, 1]) / 2
+    uphill = normalise(area).diff(dim=1) * sine.sign()
     weight = sine.abs()
-    return (weight*(uphill-slack).clamp(min=0)).sum(1)/weight.sum(1).clamp(min=1e-6)
+    return (weight * (uphill - slack).clamp(min=0)).sum(1) / weight.sum(1).clamp(min=1e-6)
 
 # %% ../../nbs/models/05_consistency.ipynb #6f048e50
 def l_peak(
-    area:Tensor, # (b t) px²
-    y:Tensor, # (b t 2) phase points
-    beta:float=30., # sharpness of the soft-argmax
-)->Tensor: # (b)
+    area: Tensor,  # (b t) px²
+    y: Tensor,  # (b t 2) phase points
+    beta: float = 30.0,  # sharpness of the soft-argmax
+) -> Tensor:  # (b)
     "The largest area lies at θ = 0, the smallest at θ = π (EchoVDiff, L_peak)."
     a = normalise(area)
-    point = lambda logits: nn.functional.normalize((logits.softmax(1)[...,None]*y).sum(1), dim=-1)[:,0]
-    return ((1-point(beta*a)) + (1+point(-beta*a)))/2
+    point = lambda logits: nn.functional.normalize(
+        (logits.softmax(1)[..., None] * y).sum(1), dim=-1
+    )[:, 0]
+    return ((1 - point(beta * a)) + (1 + point(-beta * a))) / 2
 
 # %% ../../nbs/models/05_consistency.ipynb #16176a8b
 class AreaMap(nn.Module):
     "g: from a phase point to the normalised area; a learnable closed curve."
-    def __init__(self, width:int=32):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
 
-    def forward(self,
-        y:Tensor, # (b t 2) phase points; brought onto the circle here
-    )->Tensor: # (b t) normalised area
-        return self.net(nn.functional.normalize(y, dim=-1))[...,0]
+    def __init__(self, width: int = 32):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
+        )
+
+    def forward(
+        self,
+        y: Tensor,  # (b t 2) phase points; brought onto the circle here
+    ) -> Tensor:  # (b t) normalised area
+        return self.net(nn.functional.normalize(y, dim=-1))[..., 0]
 
 # %% ../../nbs/models/05_consistency.ipynb #16176a01
 def l_map(
-    area:Tensor, # (b t) px²
-    y:Tensor, # (b t 2) phase points
-    curve:AreaMap, # the learnable curve
-)->Tensor: # (b)
+    area: Tensor,  # (b t) px²
+    y: Tensor,  # (b t 2) phase points
+    curve: AreaMap,  # the learnable curve
+) -> Tensor:  # (b)
     "All pairs of area and phase lie on one curve (EchoVDiff, L_map)."
-    return (curve(y)-normalise(area)).square().mean(1)
+    return (curve(y) - normalise(area)).square().mean(1)

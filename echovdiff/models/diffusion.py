@@ -16,96 +16,127 @@ from torch import Tensor
 from ..core.random import BatchRandom
 
 # %% ../../nbs/models/03_diffusion.ipynb #21daf4f3
-TRAINING_STEPS = 1000 # training steps of the diffusion
+TRAINING_STEPS = 1000  # training steps of the diffusion
 
-def _signal()->Tensor: # (STEPS) s_k
-    c = ((torch.arange(TRAINING_STEPS+1, dtype=torch.float64)/TRAINING_STEPS+.008)/1.008*math.pi/2).cos().square()
-    lost = (1-c[1:]/c[:-1]).clamp(max=.999).float()   # in each step; float from here on, as in diffusers
-    return (1-lost).cumprod(0).sqrt()
+def _signal() -> Tensor:  # (STEPS) s_k
+    c = (
+        (
+            (torch.arange(TRAINING_STEPS + 1, dtype=torch.float64) / TRAINING_STEPS + 0.008)
+            / 1.008
+            * math.pi
+            / 2
+        )
+        .cos()
+        .square()
+    )
+    lost = (
+        (1 - c[1:] / c[:-1]).clamp(max=0.999).float()
+    )  # in each step; float from here on, as in diffusers
+    return (1 - lost).cumprod(0).sqrt()
 
 # %% ../../nbs/models/03_diffusion.ipynb #21daf401
 SIGNAL = _signal()
-NOISE = (1-SIGNAL.square()).sqrt()                # sigma_k
+NOISE = (1 - SIGNAL.square()).sqrt()  # sigma_k
 
 def solver(
-    **settings, # of diffusers' scheduler
-): # a DPMSolverMultistepScheduler
+    **settings,  # of diffusers' scheduler
+):  # a DPMSolverMultistepScheduler
     "DPM-Solver++(2M) from diffusers, on this schedule."
     from diffusers import DPMSolverMultistepScheduler
-    return DPMSolverMultistepScheduler(num_train_timesteps=TRAINING_STEPS, beta_schedule='squaredcos_cap_v2', prediction_type='v_prediction',
-                                       timestep_spacing='trailing', **settings)
+
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=TRAINING_STEPS,
+        beta_schedule='squaredcos_cap_v2',
+        prediction_type='v_prediction',
+        timestep_spacing='trailing',
+        **settings,
+    )
 
 # %% ../../nbs/models/03_diffusion.ipynb #21daf402
 def signal_and_noise(
-    k:Tensor, # (b) diffusion steps
-    like:Tensor, # (b ...) what they shall multiply
-)->tuple[Tensor,Tensor]: # signal and noise level, each (b 1 ...)
+    k: Tensor,  # (b) diffusion steps
+    like: Tensor,  # (b ...) what they shall multiply
+) -> tuple[Tensor, Tensor]:  # signal and noise level, each (b 1 ...)
     "s_k and sigma_k, ready to multiply."
-    shape = (-1,)+(1,)*(like.ndim-1)
+    shape = (-1,) + (1,) * (like.ndim - 1)
     return SIGNAL.to(like.device)[k].view(shape), NOISE.to(like.device)[k].view(shape)
 
 # %% ../../nbs/models/03_diffusion.ipynb #617d4fcb
 def diffusion_loss(
-    predict:Callable[[Tensor,Tensor],Tensor], # (noisy (b ...), k (b)) -> v (b ...)
-    clean:Tensor, # (b ...) standardised data
-    chance:BatchRandom|None=None, # of the steps and the noise
-    lean:float=1., # 1: all steps alike; 2: twice as often where all is noise, never where none is
-)->Tensor: # scalar
+    predict: Callable[[Tensor, Tensor], Tensor],  # (noisy (b ...), k (b)) -> v (b ...)
+    clean: Tensor,  # (b ...) standardised data
+    chance: BatchRandom | None = None,  # of the steps and the noise
+    # 1: all steps alike; 2: twice as often where all is noise, never where none is
+    lean: float = 1.0,
+) -> Tensor:  # scalar
     "Squared error of v at random steps (Salimans and Ho 2022)."
     chance = chance or BatchRandom()
-    k = (TRAINING_STEPS*chance.uniform(len(clean), device=clean.device)**(1/lean)).long().clamp(max=TRAINING_STEPS-1)
+    k = (
+        (TRAINING_STEPS * chance.uniform(len(clean), device=clean.device) ** (1 / lean))
+        .long()
+        .clamp(max=TRAINING_STEPS - 1)
+    )
     noise = chance.normal(*clean.shape, device=clean.device)
     s, n = signal_and_noise(k, clean)
-    return (predict(s*clean+n*noise, k).float() - (s*noise-n*clean)).square().mean()
+    return (predict(s * clean + n * noise, k).float() - (s * noise - n * clean)).square().mean()
 
 # %% ../../nbs/models/03_diffusion.ipynb #300795db
 @torch.no_grad()
 def sample(
-    predict:Callable[[Tensor,Tensor],Tensor], # (noisy (b ...), k (b)) -> v (b ...)
-    shape:tuple[int,...], # of the result, batch first
-    generator:torch.Generator|None=None, # source of the first noise
-    steps:int=8, # more: slower and finer
-    device:torch.device|str='cpu',
-    watch:Callable[[int,Tensor,Tensor],None]|None=None, # called with (step number, current state, the clean data it is taken for) after each step
-    temperature:float=1., # size of the first noise; below 1: calmer, and less varied
-)->Tensor: # (b ...)
+    predict: Callable[[Tensor, Tensor], Tensor],  # (noisy (b ...), k (b)) -> v (b ...)
+    shape: tuple[int, ...],  # of the result, batch first
+    generator: torch.Generator | None = None,  # source of the first noise
+    steps: int = 8,  # more: slower and finer
+    device: torch.device | str = 'cpu',
+    watch: (
+        Callable[[int, Tensor, Tensor], None]
+        | None
+        # called with (step number, current state, the clean data it is taken for) after each step
+    ) = None,
+    temperature: float = 1.0,  # size of the first noise; below 1: calmer, and less varied
+) -> Tensor:  # (b ...)
     "Draw samples by DPM-Solver++(2M), from noise alone."
-    if steps < 1: raise ValueError(f'steps must be at least 1, got {steps}')
+    if steps < 1:
+        raise ValueError(f'steps must be at least 1, got {steps}')
     scheduler = solver()
     scheduler.set_timesteps(steps, device=device)
-    x = temperature*torch.randn(shape, generator=generator, device=generator.device if generator else device).to(device)
-    for i,k in enumerate(scheduler.timesteps):
+    x = temperature * torch.randn(
+        shape, generator=generator, device=generator.device if generator else device
+    ).to(device)
+    for i, k in enumerate(scheduler.timesteps):
         x = scheduler.step(predict(x, k.expand(len(x))), k, x).prev_sample
-        if watch: watch(i, x, scheduler.model_outputs[-1])
+        if watch:
+            watch(i, x, scheduler.model_outputs[-1])
     return x
 
 # %% ../../nbs/models/03_diffusion.ipynb #dbdc7890
 def guided(
-    predict:Callable[[tuple[bool,...]],Tensor], # which conditions are on -> v
-    scales:tuple[float,...], # one for each condition; 1: the plain model
-)->Tensor:
+    predict: Callable[[tuple[bool, ...]], Tensor],  # which conditions are on -> v
+    scales: tuple[float, ...],  # one for each condition; 1: the plain model
+) -> Tensor:
     "Classifier-free guidance with a scale for each condition (Ho and Salimans 2021; cascade ours)."
     n = len(scales)
     on = lambda i: tuple(j < i for j in range(n))
-    if all(g == 1 for g in scales): return predict(on(n))
-    v = [predict(on(i)) for i in range(n+1)]
-    return v[0] + sum(g*(v[i+1]-v[i]) for i,g in enumerate(scales))
+    if all(g == 1 for g in scales):
+        return predict(on(n))
+    v = [predict(on(i)) for i in range(n + 1)]
+    return v[0] + sum(g * (v[i + 1] - v[i]) for i, g in enumerate(scales))
 
 # %% ../../nbs/models/03_diffusion.ipynb #2168b010
 def condition_dropout_mask(
-    n:int, # samples
-    p:float, # probability to forget
-    chance:BatchRandom|None=None,
-    device:torch.device|str='cpu',
-)->Tensor: # (n) True where the condition stays
+    n: int,  # samples
+    p: float,  # probability to forget
+    chance: BatchRandom | None = None,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n) True where the condition stays
     "Which samples keep their condition in this training step."
     return (chance or BatchRandom()).uniform(n, device=device) >= p
 
 # %% ../../nbs/models/03_diffusion.ipynb #2168b001
 def either(
-    on:Tensor, # (b) flags
-    yes:Tensor, # (b ...) what holds where the flag is True
-    no:Tensor|float, # broadcast against `yes`: what holds elsewhere
-)->Tensor: # (b ...)
+    on: Tensor,  # (b) flags
+    yes: Tensor,  # (b ...) what holds where the flag is True
+    no: Tensor | float,  # broadcast against `yes`: what holds elsewhere
+) -> Tensor:  # (b ...)
     "A condition where it is kept, its stand-in where it is forgotten."
-    return torch.where(on.view(-1, *(1,)*(yes.ndim-1)), yes, no)
+    return torch.where(on.view(-1, *(1,) * (yes.ndim - 1)), yes, no)

@@ -27,185 +27,309 @@ from .pcdm import PCDM, PCDMConfig
 
 # %% ../../nbs/models/07_echofm.ipynb #27c8b880
 class VideoBlock(nn.Module):
-    "A pre-norm transformer block with the names and the arithmetic of mae_st (facebookresearch/mae_st, util/video_vit.py)."
-    def __init__(self,
-        dim:int, # width of the tokens
-        heads:int,
+    """A pre-norm transformer block with the names and the arithmetic of mae_st
+    (facebookresearch/mae_st, util/video_vit.py)."""
+
+    def __init__(
+        self,
+        dim: int,  # width of the tokens
+        heads: int,
     ):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
         self.attn = nn.ModuleDict({name: nn.Linear(dim, dim) for name in ('q', 'k', 'v', 'proj')})
-        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, 4*dim), fc2=nn.Linear(4*dim, dim)))
+        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, 4 * dim), fc2=nn.Linear(4 * dim, dim)))
 
-    def forward(self, x:Tensor)->Tensor: # (b n d) -> (b n d)
+    def forward(self, x: Tensor) -> Tensor:  # (b n d) -> (b n d)
         y = self.norm1(x)
-        q, k, v = (rearrange(self.attn[name](y), 'b n (h d) -> b h n d', h=self.heads) for name in 'qkv')
+        q, k, v = (
+            rearrange(self.attn[name](y), 'b n (h d) -> b h n d', h=self.heads) for name in 'qkv'
+        )
         x = x + self.attn['proj'](rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
         return x + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(x))))
 
 # %% ../../nbs/models/07_echofm.ipynb #de92380c
 @dataclass(frozen=True)
 class EchoFMConfig:
-    "Sizes of the network. The default is the published ViT-L/16 (SekeunKim/EchoFM, EchoFM/models_mae.py, `mae_vit_large_patch16` with 32 frames)."
-    dim: int = 1024    # width of the tokens
-    depth: int = 24    # blocks
+    """Sizes of the network. The default is the published ViT-L/16 (SekeunKim/EchoFM,
+    EchoFM/models_mae.py, `mae_vit_large_patch16` with 32 frames)."""
+
+    dim: int = 1024  # width of the tokens
+    depth: int = 24  # blocks
     heads: int = 16
-    size: int = 224    # side of the picture, px
-    patch: int = 16    # side of a token's block, px
-    frames: int = 32   # of a clip
-    tubelet: int = 4   # frames of a token's block
+    size: int = 224  # side of the picture, px
+    patch: int = 16  # side of a token's block, px
+    frames: int = 32  # of a clip
+    tubelet: int = 4  # frames of a token's block
 
     @property
-    def grid(self)->int: return self.size//self.patch
+    def grid(self) -> int:
+        return self.size // self.patch
+
     @property
-    def steps(self)->int: return self.frames//self.tubelet
+    def steps(self) -> int:
+        return self.frames // self.tubelet
 
     @classmethod
-    def tiny(cls): return cls(dim=32, depth=2, heads=4, size=56, patch=8, frames=16)
+    def tiny(cls):
+        return cls(dim=32, depth=2, heads=4, size=56, patch=8, frames=16)
 
 # %% ../../nbs/models/07_echofm.ipynb #de923801
 class EchoFM(Stage):
-    """The encoder of EchoFM's masked autoencoder, nothing masked. A `Stage` for its folder only: it has no loss of its own.
+    """The encoder of EchoFM's masked autoencoder, nothing masked. A `Stage` for its folder only:
+    it has no loss of its own.
 
-    Names, shapes and order after SekeunKim/EchoFM, EchoFM/models_mae.py, `forward_encoder`, with sep_pos_embed and cls_embed as its training script sets them."""
+    Names, shapes and order after SekeunKim/EchoFM, EchoFM/models_mae.py, `forward_encoder`, with
+    sep_pos_embed and cls_embed as its training script sets them.
+    """
+
     Config = EchoFMConfig
 
-    def __init__(self, config:EchoFMConfig=EchoFMConfig()):
+    def __init__(self, config: EchoFMConfig = EchoFMConfig()):
         super().__init__()
         self.config, d, block = config, config.dim, (config.tubelet, config.patch, config.patch)
-        place = lambda n: nn.Parameter(nn.init.trunc_normal_(torch.empty(1, n, d), std=.02))
-        self.cls_token, self.pos_embed_class, self.pos_embed_spatial, self.pos_embed_temporal = (place(n) for n in (1, 1, config.grid**2, config.steps))
+        place = lambda n: nn.Parameter(nn.init.trunc_normal_(torch.empty(1, n, d), std=0.02))
+        self.cls_token, self.pos_embed_class, self.pos_embed_spatial, self.pos_embed_temporal = (
+            place(n) for n in (1, 1, config.grid**2, config.steps)
+        )
         self.patch_embed = nn.ModuleDict(dict(proj=nn.Conv3d(3, d, block, block)))
         self.blocks = nn.ModuleList([VideoBlock(d, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(d, eps=1e-6)
 
-    def forward(self,
-        clip:Tensor, # (b 3 t h w) in [0,1], not standardised; t = frames, h = w = size of the config
-    )->Tensor: # (b n d h w) tokens: n steps in time, on a grid of h x w
+    def forward(
+        self,
+        # (b 3 t h w) in [0,1], not standardised; t = frames, h = w = size of the config
+        clip: Tensor,
+    ) -> Tensor:  # (b n d h w) tokens: n steps in time, on a grid of h x w
         "All tokens of a clip, after the last norm. ValueError for another shape."
         cfg = self.config
-        if clip.ndim != 5 or clip.shape[1:] != (3, cfg.frames, cfg.size, cfg.size): raise ValueError(f'expected a clip (b 3 {cfg.frames} {cfg.size} {cfg.size}), got {tuple(clip.shape)}: `echofm_clip` makes one')
-        x = rearrange(self.patch_embed['proj'](clip), 'b d n h w -> b n (h w) d') + self.pos_embed_temporal[:,:,None] + self.pos_embed_spatial[:,None]
-        whole = (self.cls_token+self.pos_embed_class).expand(len(x), -1, -1)
+        if clip.ndim != 5 or clip.shape[1:] != (3, cfg.frames, cfg.size, cfg.size):
+            raise ValueError(
+                f'expected a clip (b 3 {cfg.frames} {cfg.size} {cfg.size}), got'
+                f' {tuple(clip.shape)}: `echofm_clip` makes one'
+            )
+        x = (
+            rearrange(self.patch_embed['proj'](clip), 'b d n h w -> b n (h w) d')
+            + self.pos_embed_temporal[:, :, None]
+            + self.pos_embed_spatial[:, None]
+        )
+        whole = (self.cls_token + self.pos_embed_class).expand(len(x), -1, -1)
         x = torch.cat([whole, rearrange(x, 'b n s d -> b (n s) d')], 1)
-        for block in self.blocks: x = block(x)
-        return rearrange(self.norm(x)[:,1:], 'b (n h w) d -> b n d h w', n=cfg.steps, h=cfg.grid)
+        for block in self.blocks:
+            x = block(x)
+        return rearrange(self.norm(x)[:, 1:], 'b (n h w) d -> b n d h w', n=cfg.steps, h=cfg.grid)
 
 # %% ../../nbs/models/07_echofm.ipynb #8e095d9b
 def interpolate_linearly(
-    x:Tensor, # (b n ...) a sequence
-    at:Tensor, # (m) where to read it, in samples; beyond its ends the end is repeated
-)->Tensor: # (b m ...)
+    x: Tensor,  # (b n ...) a sequence
+    at: Tensor,  # (m) where to read it, in samples; beyond its ends the end is repeated
+) -> Tensor:  # (b m ...)
     "Read a sequence between its samples, on straight lines."
-    at = at.clamp(0, x.shape[1]-1)
-    low = at.floor().long(); high = (low+1).clamp(max=x.shape[1]-1)
-    return torch.lerp(x[:,low], x[:,high], (at-low).to(x.dtype).view(-1, *[1]*(x.ndim-2)))
+    at = at.clamp(0, x.shape[1] - 1)
+    low = at.floor().long()
+    high = (low + 1).clamp(max=x.shape[1] - 1)
+    return torch.lerp(x[:, low], x[:, high], (at - low).to(x.dtype).view(-1, *[1] * (x.ndim - 2)))
 
 # %% ../../nbs/models/07_echofm.ipynb #8e095d01
 def echofm_clip(
-    video:Tensor, # (b t 1 h w) in [0,1]
-    config:EchoFMConfig,
-)->Tensor: # (b 3 t h w) in the config's size and number of frames
+    video: Tensor,  # (b t 1 h w) in [0,1]
+    config: EchoFMConfig,
+) -> Tensor:  # (b 3 t h w) in the config's size and number of frames
     "What EchoFM sees of a video: first frame to last, evenly."
-    still = F.interpolate(rearrange(video, 'b t c h w -> (b t) c h w'), (config.size, config.size), mode='bilinear', antialias=True)
-    at = torch.linspace(0, video.shape[1]-1, config.frames, device=video.device)
-    return rearrange(interpolate_linearly(rearrange(still, '(b t) c h w -> b t c h w', b=len(video)), at), 'b t c h w -> b c t h w').expand(-1, 3, -1, -1, -1)
+    still = F.interpolate(
+        rearrange(video, 'b t c h w -> (b t) c h w'),
+        (config.size, config.size),
+        mode='bilinear',
+        antialias=True,
+    )
+    at = torch.linspace(0, video.shape[1] - 1, config.frames, device=video.device)
+    return rearrange(
+        interpolate_linearly(rearrange(still, '(b t) c h w -> b t c h w', b=len(video)), at),
+        'b t c h w -> b c t h w',
+    ).expand(-1, 3, -1, -1, -1)
 
 # %% ../../nbs/models/07_echofm.ipynb #8e095d02
 def per_frame(
-    tokens:Tensor, # (b n ...) of a clip that `echofm_clip` made
-    t:int, # frames of the video that it was made from
-    config:EchoFMConfig,
-)->Tensor: # (b t ...)
+    tokens: Tensor,  # (b n ...) of a clip that `echofm_clip` made
+    t: int,  # frames of the video that it was made from
+    config: EchoFMConfig,
+) -> Tensor:  # (b t ...)
     "The tokens at the moments of the video's frames."
-    frame = torch.linspace(0, config.frames-1, t, device=tokens.device) if t > 1 else torch.full((1,), (config.frames-1)/2, device=tokens.device)
-    return interpolate_linearly(tokens, (frame-(config.tubelet-1)/2)/config.tubelet)
+    frame = (
+        torch.linspace(0, config.frames - 1, t, device=tokens.device)
+        if t > 1
+        else torch.full((1,), (config.frames - 1) / 2, device=tokens.device)
+    )
+    return interpolate_linearly(tokens, (frame - (config.tubelet - 1) / 2) / config.tubelet)
 
 # %% ../../nbs/models/07_echofm.ipynb #e3629009
 class TokenEncoder(nn.Module):
-    "EchoFM in the place of PCDM's `FrameEncoder`: its tokens at an eighth and a sixteenth of the size, the frames' own edges at a quarter."
-    def __init__(self,
-        echofm:EchoFM,
-        stem:nn.Module, # of a `FrameEncoder`: (n 1 h w) in [-1,1] -> (n a h/4 w/4)
-        widths:tuple[int,...], # channels at the three scales
+    """EchoFM in the place of PCDM's `FrameEncoder`: its tokens at an eighth and a sixteenth of the
+    size, the frames' own edges at a quarter."""
+
+    def __init__(
+        self,
+        echofm: EchoFM,
+        stem: nn.Module,  # of a `FrameEncoder`: (n 1 h w) in [-1,1] -> (n a h/4 w/4)
+        widths: tuple[int, ...],  # channels at the three scales
     ):
         super().__init__()
         a, b, c = widths
         self.echofm, self.stem, self.narrow = echofm, stem, nn.Conv2d(echofm.config.dim, b, 1)
-        self.eighth, self.sixteenth = Residual(b, b), nn.Sequential(nn.Conv2d(b, c, 2, 2), Residual(c, c))
+        self.eighth, self.sixteenth = Residual(b, b), nn.Sequential(
+            nn.Conv2d(b, c, 2, 2), Residual(c, c)
+        )
 
-    def seen(self, video:Tensor)->Tensor: # (b t 1 h w) -> (b t c g g)
-        "EchoFM's tokens, narrowed, at each frame. More frames than a clip has are seen in even parts."
+    def seen(self, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t c g g)
+        """EchoFM's tokens, narrowed, at each frame. More frames than a clip has are seen in even
+        parts."""
         config, t = self.echofm.config, video.shape[1]
-        if t > config.frames: return torch.cat([self.seen(part) for part in video.tensor_split(-(-t//config.frames), 1)], 1)
+        if t > config.frames:
+            return torch.cat(
+                [self.seen(part) for part in video.tensor_split(-(-t // config.frames), 1)], 1
+            )
         tokens = self.echofm(echofm_clip(video, config))
-        narrow = rearrange(self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w')), '(b n) d h w -> b n d h w', b=len(video))
+        narrow = rearrange(
+            self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w')),
+            '(b n) d h w -> b n d h w',
+            b=len(video),
+        )
         return per_frame(narrow, t, config)
 
-    def forward(self,
-        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
-    )->list[Tensor]: # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
+    def forward(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+    ) -> list[
+        Tensor
+    ]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
         h, w = video.shape[-2:]
-        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w')*2-1)
-        y = F.interpolate(rearrange(self.seen(video), 'b t d h w -> (b t) d h w'), (h//8, w//8), mode='bilinear')
+        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
+        y = F.interpolate(
+            rearrange(self.seen(video), 'b t d h w -> (b t) d h w'),
+            (h // 8, w // 8),
+            mode='bilinear',
+        )
         y = self.eighth(y)
         return [x, y, self.sixteenth(y)]
 
 # %% ../../nbs/models/07_echofm.ipynb #495c70c5
-_OUTER = 'model', 'model_state', 'state_dict' # where training scripts put the tensors
+_OUTER = 'model', 'model_state', 'state_dict'  # where training scripts put the tensors
 
-def _few(names)->str:
+def _few(names) -> str:
     "The first three names, and how many more there are."
     names = sorted(names)
     return ', '.join(names[:3]) + (f' and {len(names)-3} more' if len(names) > 3 else '')
 
 # %% ../../nbs/models/07_echofm.ipynb #495c7001
 def read_echofm_checkpoint(
-    path:str|Path, # .pth of torch, or .safetensors
-)->dict[str,Tensor]:
+    path: str | Path,  # .pth of torch, or .safetensors
+) -> dict[str, Tensor]:
     "The tensors of a checkpoint; no code in the file is run. InputError for another kind of file."
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: expected EchoFM's .pth, or its tensors as .safetensors")
-    try: state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
+    if not path.is_file():
+        raise InputError(
+            f"there is no file {path}: expected EchoFM's .pth, or its tensors as .safetensors"
+        )
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == '.safetensors'
+            else torch.load(path, map_location='cpu', weights_only=True)
+        )
     except UnpicklingError as error:
-        raise InputError(f"{path} is no torch file of plain tensors. If it comes from a training script it also holds Python objects, which are not run here. If you trust it, take the tensors out once: "
-                         f"python -c \"import torch; torch.save(dict(model=torch.load('{path}', 'cpu', weights_only=False)['model']), 'tensors.pth')\"") from error
-    except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as error: raise InputError(f'{path} is broken, or neither a torch file nor safetensors: download it again') from error
-    if isinstance(state, dict): state = next((state[key] for key in _OUTER if key in state), state)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} holds no tensors by name: expected them bare or under {', '.join(_OUTER)}, got {_few(map(str, state)) if isinstance(state, dict) else type(state).__name__}")
+        raise InputError(
+            f"{path} is no torch file of plain tensors. If it comes from a training script it also"
+            " holds Python objects, which are not run here. If you trust it, take the tensors out"
+            f" once: python -c \"import torch; torch.save(dict(model=torch.load('{path}', 'cpu',"
+            " weights_only=False)['model']), 'tensors.pth')\""
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as error:
+        raise InputError(
+            f'{path} is broken, or neither a torch file nor safetensors: download it again'
+        ) from error
+    if isinstance(state, dict):
+        state = next((state[key] for key in _OUTER if key in state), state)
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise InputError(
+            f"{path} holds no tensors by name: expected them bare or under {', '.join(_OUTER)}, got"
+            f" {_few(map(str, state)) if isinstance(state, dict) else type(state).__name__}"
+        )
     return state
 
 # %% ../../nbs/models/07_echofm.ipynb #495c7002
 def encoder_state(
-    state:dict[str,Tensor], # of the whole autoencoder, or of its encoder
-    config:EchoFMConfig=EchoFMConfig(),
-)->dict[str,Tensor]: # float32, ready for `EchoFM.load_state_dict`
-    "What belongs to the encoder, held against the layout. InputError that says what was expected and what came."
-    with torch.device('meta'): want = {name: tuple(p.shape) for name, p in EchoFM(config).state_dict().items()}
-    ours = {name: value.float() for name, value in state.items() if not re.match(r'decoder_|mask_token$', name)}
+    state: dict[str, Tensor],  # of the whole autoencoder, or of its encoder
+    config: EchoFMConfig = EchoFMConfig(),
+) -> dict[str, Tensor]:  # float32, ready for `EchoFM.load_state_dict`
+    """What belongs to the encoder, held against the layout. InputError that says what was expected
+    and what came."""
+    with torch.device('meta'):
+        want = {name: tuple(p.shape) for name, p in EchoFM(config).state_dict().items()}
+    ours = {
+        name: value.float()
+        for name, value in state.items()
+        if not re.match(r'decoder_|mask_token$', name)
+    }
     depth = len({name.split('.')[1] for name in ours if name.startswith('blocks.')})
-    if not depth: raise InputError(f'this is no video transformer: expected tensors such as blocks.0.attn.q.weight, got {_few(ours) or "none"}')
-    if depth != config.depth: raise InputError(f'expected {config.depth} blocks, got {depth}: this is a transformer of another size')
-    wrong = dict(missing=want.keys()-ours.keys(), unknown=ours.keys()-want.keys(),
-                 misshapen={f'{name} is {tuple(ours[name].shape)} instead of {shape}' for name, shape in want.items() if name in ours and ours[name].shape != shape})
-    if any(wrong.values()): raise InputError("this does not fit EchoFM's encoder; " + '; '.join(f'{len(names)} {what}: {_few(names)}' for what, names in wrong.items() if names))
+    if not depth:
+        raise InputError(
+            'this is no video transformer: expected tensors such as blocks.0.attn.q.weight, got'
+            f' {_few(ours) or "none"}'
+        )
+    if depth != config.depth:
+        raise InputError(
+            f'expected {config.depth} blocks, got {depth}: this is a transformer of another size'
+        )
+    wrong = dict(
+        missing=want.keys() - ours.keys(),
+        unknown=ours.keys() - want.keys(),
+        misshapen={
+            f'{name} is {tuple(ours[name].shape)} instead of {shape}'
+            for name, shape in want.items()
+            if name in ours and ours[name].shape != shape
+        },
+    )
+    if any(wrong.values()):
+        raise InputError(
+            "this does not fit EchoFM's encoder; "
+            + '; '.join(
+                f'{len(names)} {what}: {_few(names)}' for what, names in wrong.items() if names
+            )
+        )
     return ours
 
 # %% ../../nbs/models/07_echofm.ipynb #495c7003
 def convert_echofm(
-    source:str|Path, # echofm_vitl.pth, or .safetensors
-    folder:str|Path, # to write; made if need be
-    config:EchoFMConfig=EchoFMConfig(),
-)->dict[str,str|int]: # where the weights come from, as the folder's config.json keeps it: file and its sha256 and bytes, tensors, left_aside, parameters
-    "Turn a checkpoint into a folder for `EchoFM.from_folder`. InputError if it is not one of EchoFM."
+    source: str | Path,  # echofm_vitl.pth, or .safetensors
+    folder: str | Path,  # to write; made if need be
+    config: EchoFMConfig = EchoFMConfig(),
+) -> dict[
+    str,
+    str | int,
+    # where the weights come from, as the folder's config.json keeps it: file and its sha256 and
+    # bytes,
+    # tensors, left_aside, parameters
+]:
+    """Turn a checkpoint into a folder for `EchoFM.from_folder`. InputError if it is not one of
+    EchoFM."""
     state = read_echofm_checkpoint(source)
     ours = encoder_state(state, config)
-    with torch.device('meta'): model = EchoFM(config)
+    with torch.device('meta'):
+        model = EchoFM(config)
     model.load_state_dict(ours, assign=True)
-    with Path(source).open('rb') as file: digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    origin = dict(file=Path(source).name, sha256=digest, bytes=Path(source).stat().st_size, tensors=len(ours), left_aside=len(state)-len(ours), parameters=sum(p.numel() for p in ours.values()))
+    with Path(source).open('rb') as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    origin = dict(
+        file=Path(source).name,
+        sha256=digest,
+        bytes=Path(source).stat().st_size,
+        tensors=len(ours),
+        left_aside=len(state) - len(ours),
+        parameters=sum(p.numel() for p in ours.values()),
+    )
     model.save(folder, origin)
     return origin
 
@@ -213,40 +337,49 @@ def convert_echofm(
 @dataclass(frozen=True)
 class EchoPCDMConfig(PCDMConfig):
     "PCDM's sizes, and those of the EchoFM that it looks through."
+
     echofm: EchoFMConfig = EchoFMConfig()
-    frozen: bool = True # EchoFM's weights do not learn
+    frozen: bool = True  # EchoFM's weights do not learn
 
     def __post_init__(self):
-        if isinstance(self.echofm, dict): object.__setattr__(self, 'echofm', EchoFMConfig(**self.echofm))
+        if isinstance(self.echofm, dict):
+            object.__setattr__(self, 'echofm', EchoFMConfig(**self.echofm))
 
     @classmethod
-    def tiny(cls): return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32, echofm=EchoFMConfig.tiny())
+    def tiny(cls):
+        return cls(
+            widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32, echofm=EchoFMConfig.tiny()
+        )
 
 # %% ../../nbs/models/07_echofm.ipynb #c0726901
 class EchoPCDM(PCDM):
     "A PCDM whose encoder is EchoFM. Its folder holds EchoFM's weights too: mind their licence."
+
     Config = EchoPCDMConfig
 
-    def __init__(self, config:EchoPCDMConfig=EchoPCDMConfig()):
+    def __init__(self, config: EchoPCDMConfig = EchoPCDMConfig()):
         super().__init__(config)
         self.encoder = TokenEncoder(EchoFM(config.echofm), self.encoder.stem, config.widths)
         self.encoder.echofm.requires_grad_(not config.frozen)
 
     @classmethod
-    def upon(cls,
-        folder:str|Path, # an EchoFM that `convert_echofm` wrote
-        config:PCDMConfig=PCDMConfig(), # sizes of the rest
-        frozen:bool=True, # EchoFM's weights do not learn
-    )->'EchoPCDM':
+    def upon(
+        cls,
+        folder: str | Path,  # an EchoFM that `convert_echofm` wrote
+        config: PCDMConfig = PCDMConfig(),  # sizes of the rest
+        frozen: bool = True,  # EchoFM's weights do not learn
+    ) -> 'EchoPCDM':
         "An untrained PCDM upon a trained EchoFM. ValueError where the folder holds none."
-        echofm, sizes = EchoFM.from_folder(folder), {name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__}
+        echofm, sizes = EchoFM.from_folder(folder), {
+            name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__
+        }
         pcdm = cls(EchoPCDMConfig(**sizes, echofm=echofm.config, frozen=frozen))
         pcdm.encoder.echofm.load_state_dict(echofm.state_dict())
         return pcdm
 
 # %% ../../nbs/models/07_echofm.ipynb #c0726902
 def open_pcdm(
-    folder:str|Path, # weights of stage 1
-)->PCDM: # an `EchoPCDM` where the folder holds one
+    folder: str | Path,  # weights of stage 1
+) -> PCDM:  # an `EchoPCDM` where the folder holds one
     "Stage 1 with either encoder."
     return PCDM.from_folder(folder)

@@ -15,66 +15,95 @@ from torch import Tensor, nn
 
 # %% ../../nbs/models/01_external_weights.ipynb #53fa68f5
 def files(
-    folder:str|Path, # in diffusers' format
-    kind:str, # class of diffusers that it must hold
-    else_:str='', # what to add when it holds another
-)->list[Path]: # config.json and the weights
+    folder: str | Path,  # in diffusers' format
+    kind: str,  # class of diffusers that it must hold
+    else_: str = '',  # what to add when it holds another
+) -> list[Path]:  # config.json and the weights
     "The files of a borrowed network. Raises ValueError with what is missing."
-    folder = Path(folder); config = folder/'config.json'
-    if not config.is_file(): raise ValueError(f"{folder} lacks config.json: expected a folder in diffusers' format that holds {kind}")
+    folder = Path(folder)
+    config = folder / 'config.json'
+    if not config.is_file():
+        raise ValueError(
+            f"{folder} lacks config.json: expected a folder in diffusers' format that holds {kind}"
+        )
     found = json.loads(config.read_text()).get('_class_name', 'no network of diffusers')
-    if found != kind: raise ValueError(f'{folder} holds {found}, expected {kind}' + (f': {else_}' if else_ else ''))
-    weights = sorted(folder.glob('diffusion_pytorch_model.safetensors')) or sorted(folder.glob('diffusion_pytorch_model-*-of-*.safetensors'))
-    if not weights: raise ValueError(f'{folder} lacks diffusion_pytorch_model.safetensors: where there is only a .bin or an fp16 file, '
-                                     f'load that with diffusers and write it anew by save_pretrained')
+    if found != kind:
+        raise ValueError(
+            f'{folder} holds {found}, expected {kind}' + (f': {else_}' if else_ else '')
+        )
+    weights = sorted(folder.glob('diffusion_pytorch_model.safetensors')) or sorted(
+        folder.glob('diffusion_pytorch_model-*-of-*.safetensors')
+    )
+    if not weights:
+        raise ValueError(
+            f'{folder} lacks diffusion_pytorch_model.safetensors: where there is only a .bin or an'
+            ' fp16 file, load that with diffusers and write it anew by save_pretrained'
+        )
     return [config, *weights]
 
 # %% ../../nbs/models/01_external_weights.ipynb #53fa6801
 def fingerprint_files(
-    paths:list[Path],
-)->str: # 12 hex digits
+    paths: list[Path],
+) -> str:  # 12 hex digits
     "A hash of files, by content."
     digest = hashlib.sha256()
     for path in paths:
-        with path.open('rb') as f: digest.update(hashlib.file_digest(f, 'sha256').digest())
+        with path.open('rb') as f:
+            digest.update(hashlib.file_digest(f, 'sha256').digest())
     return digest.hexdigest()[:12]
 
 # %% ../../nbs/models/01_external_weights.ipynb #c5127278
 def borrow(
-    folder:str|Path, # in diffusers' format
-    kind:str, # class of diffusers that it must hold
-    sha:str='', # its fingerprint, where one is known
-    else_:str='', # what to add when it holds another class
-)->nn.Module: # float32, frozen, in eval mode
+    folder: str | Path,  # in diffusers' format
+    kind: str,  # class of diffusers that it must hold
+    sha: str = '',  # its fingerprint, where one is known
+    else_: str = '',  # what to add when it holds another class
+) -> nn.Module:  # float32, frozen, in eval mode
     "A pretrained network from a local folder. Raises ValueError when the folder does not fit."
     found = files(folder, kind, else_)
-    if sha and fingerprint_files(found) != sha: raise ValueError(f'{folder} has changed: expected the {kind} with fingerprint {sha}, found {fingerprint_files(found)}')
-    try: net, info = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
-    except (OSError, RuntimeError, ValueError) as error: raise ValueError(f'the weights in {folder} do not fit its config.json') from error
-    if info['missing_keys']: raise ValueError(f"{folder} lacks {len(info['missing_keys'])} weights, such as {sorted(info['missing_keys'])[0]}")
+    if sha and fingerprint_files(found) != sha:
+        raise ValueError(
+            f'{folder} has changed: expected the {kind} with fingerprint {sha}, found'
+            f' {fingerprint_files(found)}'
+        )
+    try:
+        net, info = getattr(diffusers, kind).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f'the weights in {folder} do not fit its config.json') from error
+    if info['missing_keys']:
+        raise ValueError(
+            f"{folder} lacks {len(info['missing_keys'])} weights, such as"
+            f" {sorted(info['missing_keys'])[0]}"
+        )
     return net.float().requires_grad_(False).eval()
 
 # %% ../../nbs/models/01_external_weights.ipynb #d3a0919b
 class ExternalStage(nn.Module):
     "Holds a network that stays frozen, and is not saved again."
-    def __init__(self,
-        net:nn.Module,
+
+    def __init__(
+        self,
+        net: nn.Module,
     ):
         super().__init__()
         self.borrowed = net.requires_grad_(False).eval()
-        self.register_state_dict_post_hook(ExternalStage.leave_out); self.register_load_state_dict_post_hook(ExternalStage.forgive)
+        self.register_state_dict_post_hook(ExternalStage.leave_out)
+        self.register_load_state_dict_post_hook(ExternalStage.forgive)
 
     @staticmethod
-    def leave_out(module:nn.Module, state:dict[str,Tensor], prefix:str, _):
+    def leave_out(module: nn.Module, state: dict[str, Tensor], prefix: str, _):
         "A hook: drop the borrowed weights from a state dict that is being made."
-        for key in [k for k in state if k.startswith(f'{prefix}borrowed.')]: del state[key]
+        for key in [k for k in state if k.startswith(f'{prefix}borrowed.')]:
+            del state[key]
 
     @staticmethod
-    def forgive(module:nn.Module, keys):
+    def forgive(module: nn.Module, keys):
         "A hook: don't miss the borrowed weights in a state dict that is being read."
         keys.missing_keys[:] = [k for k in keys.missing_keys if 'borrowed' not in k.split('.')]
 
-    def train(self, mode:bool=True)->'Borrower':
+    def train(self, mode: bool = True) -> 'Borrower':
         "Training mode for all but the borrowed network."
         super().train(mode)
         self.borrowed.eval()

@@ -14,77 +14,101 @@ from .layers import Residual
 
 # %% ../../nbs/models/04_frames.ipynb #1c000005
 class FrameEncoder(nn.Module):
-    "Every frame on its own, to features at three scales. Another encoder may take its place, if it answers in the same shapes (`EchoPCDM`)."
-    def __init__(self, widths:tuple[int,...]):
+    """Every frame on its own, to features at three scales. Another encoder may take its place, if
+    it answers in the same shapes (`EchoPCDM`)."""
+
+    def __init__(self, widths: tuple[int, ...]):
         super().__init__()
         a, b, c = widths
         self.stem = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(16, a, 3, 1, 1), Residual(a, a))
         self.eighth = nn.Sequential(nn.Conv2d(a, b, 2, 2), Residual(b, b))
         self.sixteenth = nn.Sequential(nn.Conv2d(b, c, 2, 2), Residual(c, c))
 
-    def forward(self,
-        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
-    )->list[Tensor]: # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
-        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w')*2-1); y = self.eighth(x)
+    def forward(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+    ) -> list[
+        Tensor
+    ]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
+        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
+        y = self.eighth(x)
         return [x, y, self.sixteenth(y)]
 
 # %% ../../nbs/models/04_frames.ipynb #1c000007
 class MaskDecoder(nn.Module):
     "Features back to the logits of one mask for each structure."
-    def __init__(self, widths:tuple[int,...], structures:int=1):
+
+    def __init__(self, widths: tuple[int, ...], structures: int = 1):
         super().__init__()
         a, b, c = widths
         self.up, self.up2 = nn.ConvTranspose2d(c, b, 2, 2), nn.ConvTranspose2d(b, a, 2, 2)
-        self.mix, self.mix2 = Residual(2*b, b), Residual(2*a, a)
-        self.out = nn.Sequential(nn.GroupNorm(8, a), nn.SiLU(), nn.Conv2d(a, 16*structures, 3, 1, 1), nn.PixelShuffle(4))
+        self.mix, self.mix2 = Residual(2 * b, b), Residual(2 * a, a)
+        self.out = nn.Sequential(
+            nn.GroupNorm(8, a),
+            nn.SiLU(),
+            nn.Conv2d(a, 16 * structures, 3, 1, 1),
+            nn.PixelShuffle(4),
+        )
 
-    def forward(self, features:list[Tensor])->Tensor: # (n s h w)
+    def forward(self, features: list[Tensor]) -> Tensor:  # (n s h w)
         x, y, z = features
         y = self.mix(torch.cat([y, self.up(z)], 1))
         return self.out(self.mix2(torch.cat([x, self.up2(y)], 1)))
 
 # %% ../../nbs/models/04_frames.ipynb #6c0d3e11
 def mask_moments(
-    masks:Tensor, # (... h w) in [0,1]
-)->tuple[Tensor,Tensor,Tensor,Tensor]: # (...) area, (... 2) centre, (... 2) long and short radius, (... 2) long axis
+    masks: Tensor,  # (... h w) in [0,1]
+) -> tuple[
+    Tensor, Tensor, Tensor, Tensor
+]:  # (...) area, (... 2) centre, (... 2) long and short radius, (... 2) long axis
     "Where each mask lies, how long and how wide it is; in shares of the picture, x and y."
     h, w = masks.shape[-2:]
-    y, x = ((torch.arange(n, device=masks.device)+.5)/n for n in (h, w))
+    y, x = ((torch.arange(n, device=masks.device) + 0.5) / n for n in (h, w))
     area = masks.mean((-2, -1)).clamp(min=1e-6)
-    columns, rows = masks.sum(-2)/(h*w), masks.sum(-1)/(h*w)
-    cx, cy = (columns @ x)/area, (rows @ y)/area
-    xx, yy = (columns @ x.square())/area-cx**2, (rows @ y.square())/area-cy**2
-    xy = torch.einsum('...hw,h,w->...', masks, y, x)/(h*w)/area-cx*cy
-    middle, gap = (xx+yy)/2, (((xx-yy)/2)**2+xy**2).clamp(min=1e-12).sqrt()
-    radius = torch.stack([middle+gap, middle-gap], -1).clamp(min=1e-6).sqrt()
-    angle = torch.atan2(2*xy, xx-yy)/2
+    columns, rows = masks.sum(-2) / (h * w), masks.sum(-1) / (h * w)
+    cx, cy = (columns @ x) / area, (rows @ y) / area
+    xx, yy = (columns @ x.square()) / area - cx**2, (rows @ y.square()) / area - cy**2
+    xy = torch.einsum('...hw,h,w->...', masks, y, x) / (h * w) / area - cx * cy
+    middle, gap = (xx + yy) / 2, (((xx - yy) / 2) ** 2 + xy**2).clamp(min=1e-12).sqrt()
+    radius = torch.stack([middle + gap, middle - gap], -1).clamp(min=1e-6).sqrt()
+    angle = torch.atan2(2 * xy, xx - yy) / 2
     axis = torch.stack([angle.cos(), angle.sin()], -1)
-    return area, torch.stack([cx, cy], -1), radius, axis*torch.where(axis[...,1:] < 0, -1., 1.)
+    return area, torch.stack([cx, cy], -1), radius, axis * torch.where(axis[..., 1:] < 0, -1.0, 1.0)
 
 # %% ../../nbs/models/04_frames.ipynb #6c0d3e13
-SHAPE = 10 # numbers of `shape_numbers`
+SHAPE = 10  # numbers of `shape_numbers`
 
 def shape_numbers(
-    masks:Tensor, # (... s h w) in [0,1], of LV, myocardium and left atrium
-)->Tensor: # (... 10)
-    "Size of the LV; wall and atrium over it; slimness, wall, how far down the atrium lies, roundness; how unsure each mask is."
+    masks: Tensor,  # (... s h w) in [0,1], of LV, myocardium and left atrium
+) -> Tensor:  # (... 10)
+    """Size of the LV; wall and atrium over it; slimness, wall, how far down the atrium lies,
+    roundness; how unsure each mask is."""
     area, centre, radius, axis = mask_moments(masks)
-    lv = area[...,0]
-    long, short = radius[...,0,0], radius[...,0,1]
-    below = ((centre[...,2,:]-centre[...,0,:])*axis[...,0,:]).sum(-1)/long
-    wall = radius[...,1,1]/short
-    logs = torch.stack([lv, area[...,1]/lv, area[...,2]/lv, long/short, wall, lv/long**2], -1).log()
-    return torch.cat([logs, below[...,None], (masks*(1-masks)).mean((-2, -1))/area], -1)
+    lv = area[..., 0]
+    long, short = radius[..., 0, 0], radius[..., 0, 1]
+    below = ((centre[..., 2, :] - centre[..., 0, :]) * axis[..., 0, :]).sum(-1) / long
+    wall = radius[..., 1, 1] / short
+    logs = torch.stack(
+        [lv, area[..., 1] / lv, area[..., 2] / lv, long / short, wall, lv / long**2], -1
+    ).log()
+    return torch.cat([logs, below[..., None], (masks * (1 - masks)).mean((-2, -1)) / area], -1)
 
 # %% ../../nbs/models/04_frames.ipynb #6c0d3e15
 class ShapeHead(nn.Module):
     "From the shape of chambers and wall to the logits of a frame's phase."
-    def __init__(self, bins:int, width:int=96):
+
+    def __init__(self, bins: int, width: int = 96):
         super().__init__()
         self.register_buffer('mean', torch.zeros(SHAPE))
         self.register_buffer('std', torch.ones(SHAPE))
-        self.net = nn.Sequential(nn.Linear(SHAPE, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, bins))
+        self.net = nn.Sequential(
+            nn.Linear(SHAPE, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Linear(width, bins),
+        )
 
-    def forward(self, numbers:Tensor)->Tensor: # (... 10) -> (... n)
+    def forward(self, numbers: Tensor) -> Tensor:  # (... 10) -> (... n)
         "Numbers beyond what training saw are taken for its extremes."
-        return self.net(((numbers-self.mean)/self.std).clamp(-3, 3)).float()
+        return self.net(((numbers - self.mean) / self.std).clamp(-3, 3)).float()

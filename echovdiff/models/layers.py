@@ -15,92 +15,109 @@ from torch import Tensor, nn
 
 # %% ../../nbs/models/02_layers.ipynb #6d25552e
 def attend(
-    q:Tensor, # (... n d)
-    k:Tensor, v:Tensor, # (... m d)
-)->Tensor: # (... n d)
+    q: Tensor,  # (... n d)
+    k: Tensor,
+    v: Tensor,  # (... m d)
+) -> Tensor:  # (... n d)
     "Scaled dot-product attention."
-    if q.is_cuda: return nn.functional.scaled_dot_product_attention(q, k, v)
-    return (q @ k.transpose(-1, -2) * q.shape[-1]**-.5).softmax(-1) @ v
+    if q.is_cuda:
+        return nn.functional.scaled_dot_product_attention(q, k, v)
+    return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v
 
 # %% ../../nbs/models/02_layers.ipynb #557f16e0
 def linear_positions(
-    n:int, # tokens
-    pairs:int, # pairs of channels to turn
-    device:torch.device|str='cpu',
-)->Tensor: # (n pairs) angles
+    n: int,  # tokens
+    pairs: int,  # pairs of channels to turn
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n pairs) angles
     "Angles for tokens on a line: from fast to slow, one turn in 4 to 256 tokens."
-    speed = 2*math.pi/torch.logspace(2, 8, pairs, base=2, device=device)
-    return torch.arange(n, device=device)[:,None]*speed
+    speed = 2 * math.pi / torch.logspace(2, 8, pairs, base=2, device=device)
+    return torch.arange(n, device=device)[:, None] * speed
 
 # %% ../../nbs/models/02_layers.ipynb #557f1601
 def circular_positions(
-    theta:Tensor, # (... n) where the tokens stand on the circle, radians
-    pairs:int, # pairs of channels to turn
-)->Tensor: # (... n pairs) angles
+    theta: Tensor,  # (... n) where the tokens stand on the circle, radians
+    pairs: int,  # pairs of channels to turn
+) -> Tensor:  # (... n pairs) angles
     "Angles for tokens on a circle: whole multiples of θ, so that 2π is 0 again."
-    return theta[...,None]*torch.arange(1, pairs+1, device=theta.device)
+    return theta[..., None] * torch.arange(1, pairs + 1, device=theta.device)
 
 # %% ../../nbs/models/02_layers.ipynb #557f1602
 def rotate(
-    x:Tensor, # (... n d)
-    angles:Tensor, # (... n d/2)
-)->Tensor: # (... n d)
+    x: Tensor,  # (... n d)
+    angles: Tensor,  # (... n d/2)
+) -> Tensor:  # (... n d)
     "Turn each pair of channels by its angle."
     a, b = x.chunk(2, -1)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    return torch.cat([a*cos-b*sin, a*sin+b*cos], -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 # %% ../../nbs/models/02_layers.ipynb #ebfe707e
 class Attention(nn.Module):
     "Multi-head attention: to itself, or to a context."
-    def __init__(self,
-        dim:int, # width of the tokens
-        heads:int=4,
-        context:int|None=None, # width of the context; None: self-attention
+
+    def __init__(
+        self,
+        dim: int,  # width of the tokens
+        heads: int = 4,
+        context: int | None = None,  # width of the context; None: self-attention
     ):
         super().__init__()
         self.heads = heads
-        self.q, self.kv = nn.Linear(dim, dim, bias=False), nn.Linear(context or dim, 2*dim, bias=False)
+        self.q, self.kv = nn.Linear(dim, dim, bias=False), nn.Linear(
+            context or dim, 2 * dim, bias=False
+        )
         self.out = nn.Linear(dim, dim)
 
-    def forward(self,
-        x:Tensor, # (b n d)
-        context:Tensor|None=None, # (b m c)
-        angles:Tensor|None=None, # (n pairs) or (b n pairs): where the tokens stand
-        context_angles:Tensor|None=None, # the same for the context; as `angles` when None
-    )->Tensor: # (b n d)
+    def forward(
+        self,
+        x: Tensor,  # (b n d)
+        context: Tensor | None = None,  # (b m c)
+        angles: Tensor | None = None,  # (n pairs) or (b n pairs): where the tokens stand
+        context_angles: Tensor | None = None,  # the same for the context; as `angles` when None
+    ) -> Tensor:  # (b n d)
         q, (k, v) = self.q(x), self.kv(x if context is None else context).chunk(2, -1)
         q, k, v = (rearrange(t, 'b n (h d) -> b h n d', h=self.heads) for t in (q, k, v))
         if angles is not None:
-            over_heads = lambda a: a if a.ndim==2 else a[:,None]
-            q, k = rotate(q, over_heads(angles)), rotate(k, over_heads(angles if context_angles is None else context_angles))
+            over_heads = lambda a: a if a.ndim == 2 else a[:, None]
+            q, k = rotate(q, over_heads(angles)), rotate(
+                k, over_heads(angles if context_angles is None else context_angles)
+            )
         return self.out(rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
 
 # %% ../../nbs/models/02_layers.ipynb #500584f1
 def feed_forward(
-    dim:int, # width of the tokens
-    mult:int=4, # how much wider the hidden layer is
-)->nn.Sequential:
+    dim: int,  # width of the tokens
+    mult: int = 4,  # how much wider the hidden layer is
+) -> nn.Sequential:
     "Two linear layers with a GELU."
-    return nn.Sequential(nn.Linear(dim, mult*dim), nn.GELU(approximate='tanh'), nn.Linear(mult*dim, dim))
+    return nn.Sequential(
+        nn.Linear(dim, mult * dim), nn.GELU(approximate='tanh'), nn.Linear(mult * dim, dim)
+    )
 
 # %% ../../nbs/models/02_layers.ipynb #50058401
 class Mixer(nn.Module):
     "Pre-norm transformer layers: tokens speak with each other, then each by itself."
-    def __init__(self,
-        dim:int, # width of the tokens
-        layers:int,
-        heads:int=4,
-        mult:int=4, # of `feed_forward`
+
+    def __init__(
+        self,
+        dim: int,  # width of the tokens
+        layers: int,
+        heads: int = 4,
+        mult: int = 4,  # of `feed_forward`
     ):
         super().__init__()
-        self.pairs, norm = dim//heads//2, lambda: nn.LayerNorm(dim)
-        self.blocks = nn.ModuleList([nn.ModuleList([norm(), Attention(dim, heads), norm(), feed_forward(dim, mult)]) for _ in range(layers)])
+        self.pairs, norm = dim // heads // 2, lambda: nn.LayerNorm(dim)
+        self.blocks = nn.ModuleList([
+            nn.ModuleList([norm(), Attention(dim, heads), norm(), feed_forward(dim, mult)])
+            for _ in range(layers)
+        ])
 
-    def forward(self,
-        x:Tensor, # (b n d)
-        angles:Tensor, # (n pairs) or (b n pairs): where the tokens stand
-    )->Tensor: # (b n d)
+    def forward(
+        self,
+        x: Tensor,  # (b n d)
+        angles: Tensor,  # (n pairs) or (b n pairs): where the tokens stand
+    ) -> Tensor:  # (b n d)
         for norm, attention, norm2, mlp in self.blocks:
             x = x + attention(norm(x), angles=angles)
             x = x + mlp(norm2(x))
@@ -108,38 +125,53 @@ class Mixer(nn.Module):
 
 # %% ../../nbs/models/02_layers.ipynb #50058402
 class AdaNorm(nn.Module):
-    "LayerNorm whose scale and shift come from a condition, and a gate for what follows (adaLN-zero, DiT)."
-    def __init__(self,
-        dim:int, # width of the tokens
-        cond:int, # width of the condition
+    """LayerNorm whose scale and shift come from a condition, and a gate for what follows (adaLN-
+    zero, DiT)."""
+
+    def __init__(
+        self,
+        dim: int,  # width of the tokens
+        cond: int,  # width of the condition
     ):
         super().__init__()
-        self.norm, self.modulate = nn.LayerNorm(dim, elementwise_affine=False), nn.Linear(cond, 3*dim)
-        nn.init.zeros_(self.modulate.weight); nn.init.zeros_(self.modulate.bias)
+        self.norm, self.modulate = nn.LayerNorm(dim, elementwise_affine=False), nn.Linear(
+            cond, 3 * dim
+        )
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
 
-    def forward(self,
-        x:Tensor, # (b n d)
-        cond:Tensor, # (b c)
-    )->tuple[Tensor,Tensor]: # (b n d) normalised tokens, (b 1 d) gate
-        scale, shift, gate = self.modulate(cond)[:,None].chunk(3, -1)
-        return self.norm(x)*(1+scale) + shift, gate
+    def forward(
+        self,
+        x: Tensor,  # (b n d)
+        cond: Tensor,  # (b c)
+    ) -> tuple[Tensor, Tensor]:  # (b n d) normalised tokens, (b 1 d) gate
+        scale, shift, gate = self.modulate(cond)[:, None].chunk(3, -1)
+        return self.norm(x) * (1 + scale) + shift, gate
 
 # %% ../../nbs/models/02_layers.ipynb #510bc7e9
 class Residual(nn.Module):
     "Two 3x3 convolutions beside a shortcut."
-    def __init__(self, c_in:int, c_out:int, groups:int=8):
-        super().__init__()
-        self.body = nn.Sequential(nn.GroupNorm(min(groups, c_in), c_in), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, 1, 1),
-                                  nn.GroupNorm(min(groups, c_out), c_out), nn.SiLU(), nn.Conv2d(c_out, c_out, 3, 1, 1))
-        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in!=c_out else nn.Identity()
 
-    def forward(self, x): return self.skip(x) + self.body(x)
+    def __init__(self, c_in: int, c_out: int, groups: int = 8):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.GroupNorm(min(groups, c_in), c_in),
+            nn.SiLU(),
+            nn.Conv2d(c_in, c_out, 3, 1, 1),
+            nn.GroupNorm(min(groups, c_out), c_out),
+            nn.SiLU(),
+            nn.Conv2d(c_out, c_out, 3, 1, 1),
+        )
+        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+
+    def forward(self, x):
+        return self.skip(x) + self.body(x)
 
 # %% ../../nbs/models/02_layers.ipynb #16d1ee4e
 def fourier_features(
-    x:Tensor, # (...) numbers, in [0,1] or so
-    dim:int, # even
-)->Tensor: # (... dim)
+    x: Tensor,  # (...) numbers, in [0,1] or so
+    dim: int,  # even
+) -> Tensor:  # (... dim)
     "Sines and cosines of a number, from slow to fast."
-    speed = torch.logspace(0, 3, dim//2, base=10, device=x.device)
-    return torch.cat([(x[...,None]*speed).sin(), (x[...,None]*speed).cos()], -1)
+    speed = torch.logspace(0, 3, dim // 2, base=10, device=x.device)
+    return torch.cat([(x[..., None] * speed).sin(), (x[..., None] * speed).cos()], -1)

@@ -18,7 +18,11 @@ from ..phase.axis import harmonics, phase_grid
 from .stage import Stage
 from .layers import Attention, circular_positions
 from echovdiff.models.diffusion import (
-    condition_dropout_mask, diffusion_loss, either, guided, sample,
+    condition_dropout_mask,
+    diffusion_loss,
+    either,
+    guided,
+    sample,
 )
 from .motion import deform
 from .backbone import Backbone, BackboneConfig, UNet3D, UNet3DConfig, build_backbone
@@ -27,37 +31,52 @@ from .backbone import Backbone, BackboneConfig, UNet3D, UNet3DConfig, build_back
 @dataclass(frozen=True)
 class LVDMConfig:
     "What is injected, and into what."
-    backbone: BackboneConfig|UNet3DConfig = field(default_factory=BackboneConfig)
-    reps: int = 128            # width of a representation
-    tokens: int = 4            # content tokens made of one representation
-    harmonics: int = 4         # multiples of θ in a phase token
-    injected: tuple[str,...] = ('content', 'motion')  # R, Φ: the seats that are filled; fewer for an ablation
-    prompt: bool = True        # draw over the carried prompt; the paper injects R and Φ only
-    gap: float = .5            # usual size of a latent's difference from the carried prompt
-    lean: float = 2.           # how much training leans to high noise, where R and Φ decide what is drawn
-    frozen: bool = False       # train Ψ only, as the paper does with its pre-trained network
-    forget: float = .1         # how often training forgets a condition
-    jitter: float = .15        # noise on R in training: stage 2 is not perfect either
-    fold: int = 2              # places of a picture that a latent holds as channels, each way; 1 for a borrowed codec
+
+    backbone: BackboneConfig | UNet3DConfig = field(default_factory=BackboneConfig)
+    reps: int = 128  # width of a representation
+    tokens: int = 4  # content tokens made of one representation
+    harmonics: int = 4  # multiples of θ in a phase token
+    injected: tuple[str, ...] = (
+        'content',
+        'motion',
+    )  # R, Φ: the seats that are filled; fewer for an ablation
+    prompt: bool = True  # draw over the carried prompt; the paper injects R and Φ only
+    gap: float = 0.5  # usual size of a latent's difference from the carried prompt
+    lean: float = 2.0  # how much training leans to high noise, where R and Φ decide what is drawn
+    frozen: bool = False  # train Ψ only, as the paper does with its pre-trained network
+    forget: float = 0.1  # how often training forgets a condition
+    jitter: float = 0.15  # noise on R in training: stage 2 is not perfect either
+    fold: int = (
+        2  # places of a picture that a latent holds as channels, each way; 1 for a borrowed codec
+    )
 
     def __post_init__(self):
         b, known = self.backbone, ('content', 'motion')
         object.__setattr__(self, 'injected', tuple(self.injected))
-        if set(self.injected) - set(known): raise ValueError(f'injected names seats, of {known}; got {self.injected}')
-        if isinstance(b, dict): object.__setattr__(self, 'backbone', (UNet3DConfig if 'folder' in b else BackboneConfig)(**b))
-        if isinstance(self.backbone, UNet3DConfig) and not self.frozen: raise ValueError('a borrowed backbone stays as it is: expected frozen=True, got False')
+        if set(self.injected) - set(known):
+            raise ValueError(f'injected names seats, of {known}; got {self.injected}')
+        if isinstance(b, dict):
+            object.__setattr__(
+                self, 'backbone', (UNet3DConfig if 'folder' in b else BackboneConfig)(**b)
+            )
+        if isinstance(self.backbone, UNet3DConfig) and not self.frozen:
+            raise ValueError('a borrowed backbone stays as it is: expected frozen=True, got False')
 
     @classmethod
-    def tiny(cls): return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
+    def tiny(cls):
+        return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
+
     @classmethod
-    def paper(cls): return cls(prompt=False, lean=1., frozen=True, jitter=0.)
+    def paper(cls):
+        return cls(prompt=False, lean=1.0, frozen=True, jitter=0.0)
+
     @classmethod
-    def borrowing(cls, unet:str, side:int=14):
+    def borrowing(cls, unet: str, side: int = 14):
         "The paper's, into a text-to-video U-Net of yours and the latents of its own codec."
         return replace(cls.paper(), backbone=UNet3DConfig.borrowing(unet, side), fold=1)
 
     @property
-    def pretrains(self)->bool:
+    def pretrains(self) -> bool:
         "Whether the backbone learns first, on its own: one that stays frozen and is ours."
         return self.frozen and isinstance(self.backbone, BackboneConfig)
 
@@ -65,157 +84,215 @@ class LVDMConfig:
 @dataclass
 class LVDMConditioning:
     "Conditions of a beat of latents: what each frame shows, when, and the frame that is known."
-    reps:Tensor              # (b t d) representations
-    theta:Tensor             # (b t) phases, radians
-    prompt:Tensor            # (b t c h w) latent of the prompt frame, carried to each frame (or standing still)
-    prompt_theta:Tensor      # (b) its phase, radians
-    content_on:Tensor        # (b) flags
-    motion_on:Tensor         # (b)
-    prompt_on:Tensor         # (b)
 
-    def only(self, content:bool, motion:bool)->'Script':
-        "The same script with conditions switched off for all samples; the prompt, over which is drawn, stays."
-        return replace(self, content_on=self.content_on&content, motion_on=self.motion_on&motion)
+    reps: Tensor  # (b t d) representations
+    theta: Tensor  # (b t) phases, radians
+    prompt: (
+        Tensor  # (b t c h w) latent of the prompt frame, carried to each frame (or standing still)
+    )
+    prompt_theta: Tensor  # (b) its phase, radians
+    content_on: Tensor  # (b) flags
+    motion_on: Tensor  # (b)
+    prompt_on: Tensor  # (b)
+
+    def only(self, content: bool, motion: bool) -> 'Script':
+        """The same script with conditions switched off for all samples; the prompt, over which is
+        drawn, stays."""
+        return replace(
+            self, content_on=self.content_on & content, motion_on=self.motion_on & motion
+        )
 
 # %% ../../nbs/models/12_lvdm.ipynb #2bf38c01
 def lvdm_conditioning(
-    reps:Tensor, # (b t d)
-    theta:Tensor, # (b t) radians
-    prompt:Tensor, # (b t c h w)
-    prompt_theta:Tensor, # (b) radians
-)->LVDMConditioning:
+    reps: Tensor,  # (b t d)
+    theta: Tensor,  # (b t) radians
+    prompt: Tensor,  # (b t c h w)
+    prompt_theta: Tensor,  # (b) radians
+) -> LVDMConditioning:
     "A script with everything switched on."
     on = torch.ones(len(reps), dtype=torch.bool, device=reps.device)
     return LVDMConditioning(reps, theta, prompt, prompt_theta, on, on, on)
 
 # %% ../../nbs/models/12_lvdm.ipynb #9464b02f
 def deform_latent(
-    z:Tensor, # (b c h w) latent of the prompt
-    at_prompt:Tensor, # (b 2 h w) field at its phase
-    fields:Tensor, # (b t 2 h w) fields of the frames
-    fold:int=2, # of `LVDMConfig`
-)->Tensor: # (b t c h w)
+    z: Tensor,  # (b c h w) latent of the prompt
+    at_prompt: Tensor,  # (b 2 h w) field at its phase
+    fields: Tensor,  # (b t 2 h w) fields of the frames
+    fold: int = 2,  # of `LVDMConfig`
+) -> Tensor:  # (b t c h w)
     "The prompt's latent, moved to each frame."
     moved = deform(nn.functional.pixel_shuffle(z, fold), at_prompt, fields)
     return nn.functional.pixel_unshuffle(moved.flatten(0, 1), fold).unflatten(0, moved.shape[:2])
 
 # %% ../../nbs/models/12_lvdm.ipynb #111acce0
 def zero_init(
-    attention:Attention,
-)->Attention: # the same, its output zero
+    attention: Attention,
+) -> Attention:  # the same, its output zero
     "Zero the output layer, so that a new module at first changes nothing."
-    nn.init.zeros_(attention.out.weight); nn.init.zeros_(attention.out.bias)
+    nn.init.zeros_(attention.out.weight)
+    nn.init.zeros_(attention.out.bias)
     return attention
 
 # %% ../../nbs/models/12_lvdm.ipynb #111acc01
 class SpatialAdapter(nn.Module):
     "Spatial cross-attention: the places of a frame look at that frame's representation."
-    def __init__(self, dim:int, heads:int, width:int):
+
+    def __init__(self, dim: int, heads: int, width: int):
         super().__init__()
         self.norm, self.attention = nn.LayerNorm(dim), zero_init(Attention(dim, heads, width))
 
-    def forward(self,
-        x:Tensor, # ((b t) n d)
-        told:dict[str,Tensor], # 'content' ((b t) m width)
-    )->Tensor: # ((b t) n d)
+    def forward(
+        self,
+        x: Tensor,  # ((b t) n d)
+        told: dict[str, Tensor],  # 'content' ((b t) m width)
+    ) -> Tensor:  # ((b t) n d)
         return self.attention(self.norm(x), told['content'])
 
 # %% ../../nbs/models/12_lvdm.ipynb #d2367b5a
 class TemporalAdapter(nn.Module):
     "Temporal cross-attention: along time, every place looks at the phases of the beat."
-    def __init__(self, dim:int, heads:int, width:int):
+
+    def __init__(self, dim: int, heads: int, width: int):
         super().__init__()
         self.norm, self.attention = nn.LayerNorm(dim), zero_init(Attention(dim, heads, width))
 
-    def forward(self,
-        x:Tensor, # ((b n) t d)
-        told:dict[str,Tensor], # 'motion' (b t width)
-    )->Tensor: # ((b n) t d)
-        n, t = len(x)//len(told['motion']), x.shape[1]
-        at = circular_positions(phase_grid(t).to(x), x.shape[-1]//self.attention.heads//2)
+    def forward(
+        self,
+        x: Tensor,  # ((b n) t d)
+        told: dict[str, Tensor],  # 'motion' (b t width)
+    ) -> Tensor:  # ((b n) t d)
+        n, t = len(x) // len(told['motion']), x.shape[1]
+        at = circular_positions(phase_grid(t).to(x), x.shape[-1] // self.attention.heads // 2)
         return self.attention(self.norm(x), repeat(told['motion'], 'b t d -> (b n) t d', n=n), at)
 
 # %% ../../nbs/models/12_lvdm.ipynb #8424f64c
 def insert_adapters(
-    backbone:Backbone|UNet3D,
-    what:tuple[str,...]=('content', 'motion'), # the seats to fill
-)->list[nn.Module]: # the new modules
+    backbone: Backbone | UNet3D,
+    what: tuple[str, ...] = ('content', 'motion'),  # the seats to fill
+) -> list[nn.Module]:  # the new modules
     "Fill the seats of every block."
     kinds, made = dict(content=SpatialAdapter, motion=TemporalAdapter), []
     for block in backbone.blocks:
         for name in (n for n in block.seats if n in what):
-            made.append(kinds[name](block.dim, block.heads, backbone.width)); setattr(block, name, made[-1])
+            made.append(kinds[name](block.dim, block.heads, backbone.width))
+            setattr(block, name, made[-1])
     return made
 
 # %% ../../nbs/models/12_lvdm.ipynb #4c76941a
 class LVDM(Stage):
-    "Video latent diffusion with content injected into space and motion into time (EchoVDiff, stage 3)."
+    """Video latent diffusion with content injected into space and motion into time (EchoVDiff,
+    stage 3)."""
+
     Config = LVDMConfig
 
-    def __init__(self,
-        config:LVDMConfig=LVDMConfig(),
-        backbone:Backbone|UNet3D|None=None, # without seats taken; None: as the config says
+    def __init__(
+        self,
+        config: LVDMConfig = LVDMConfig(),
+        backbone: Backbone | UNet3D | None = None,  # without seats taken; None: as the config says
     ):
         super().__init__()
         self.config, c, self.backbone = config, config, backbone or build_backbone(config.backbone)
         d = self.backbone.width
-        if c.frozen: self.backbone.requires_grad_(False)
+        if c.frozen:
+            self.backbone.requires_grad_(False)
         insert_adapters(self.backbone, c.injected)
-        self.content, self.motion = nn.Linear(c.reps, c.tokens*d), nn.Linear(6*c.harmonics, d)
-        self.no_content, self.no_motion = nn.Parameter(torch.randn(c.tokens, d)*.02), nn.Parameter(torch.randn(d)*.02)
+        self.content, self.motion = nn.Linear(c.reps, c.tokens * d), nn.Linear(6 * c.harmonics, d)
+        self.no_content, self.no_motion = nn.Parameter(
+            torch.randn(c.tokens, d) * 0.02
+        ), nn.Parameter(torch.randn(d) * 0.02)
         self.beside = self.backbone.doorway() if c.prompt else None
-        if c.prompt: nn.init.zeros_(self.beside.weight); nn.init.zeros_(self.beside.bias)
+        if c.prompt:
+            nn.init.zeros_(self.beside.weight)
+            nn.init.zeros_(self.beside.bias)
 
-    def told(self,
-        s:LVDMConditioning,
-    )->dict[str,Tensor]: # 'content' ((b t) m d), 'motion' (b t d)
+    def told(
+        self,
+        s: LVDMConditioning,
+    ) -> dict[str, Tensor]:  # 'content' ((b t) m d), 'motion' (b t d)
         "What the seats hear."
         h = self.config.harmonics
         content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
-        start = either(s.prompt_on, s.prompt_theta, 0.)[:,None].expand_as(s.theta)
-        motion = self.motion(torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta-start)], -1))
+        start = either(s.prompt_on, s.prompt_theta, 0.0)[:, None].expand_as(s.theta)
+        motion = self.motion(
+            torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta - start)], -1)
+        )
         content = either(s.content_on, content, self.no_content)
-        return dict(content=rearrange(content, 'b t m d -> (b t) m d'), motion=either(s.motion_on, motion, self.no_motion))
+        return dict(
+            content=rearrange(content, 'b t m d -> (b t) m d'),
+            motion=either(s.motion_on, motion, self.no_motion),
+        )
 
-    def ground(self,
-        s:LVDMConditioning,
-    )->tuple[Tensor,Tensor]: # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
+    def ground(
+        self,
+        s: LVDMConditioning,
+    ) -> tuple[Tensor, Tensor]:  # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
         "The carried prompt where there is one, nothing elsewhere."
         on = s.prompt_on if self.config.prompt else torch.zeros_like(s.prompt_on)
-        return either(on, s.prompt, 0.), either(on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.)
+        return either(on, s.prompt, 0.0), either(
+            on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.0
+        )
 
-    def forward(self,
-        x:Tensor, # (b t c h w) noisy difference from the ground
-        k:Tensor, # (b) diffusion step
-        s:LVDMConditioning,
-    )->Tensor: # (b t c h w) v
+    def forward(
+        self,
+        x: Tensor,  # (b t c h w) noisy difference from the ground
+        k: Tensor,  # (b) diffusion step
+        s: LVDMConditioning,
+    ) -> Tensor:  # (b t c h w) v
         "Predict v."
-        beside = None if self.beside is None else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.)
+        beside = (
+            None
+            if self.beside is None
+            else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.0)
+        )
         return self.backbone(x, k, self.told(s), beside)
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
-        "Diffusion loss with each condition forgotten now and then; the prompt is any frame of the beat."
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
+        """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
+        the beat."""
         z, theta, reps = batch['z'], batch['theta'], batch['reps']
         b, t = theta.shape
         chance = chance or BatchRandom()
-        i, at = (t*chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
-        reps = reps + self.config.jitter*chance.normal(*reps.shape, device=z.device)
+        i, at = (t * chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
+        reps = reps + self.config.jitter * chance.normal(*reps.shape, device=z.device)
         on = [condition_dropout_mask(b, self.config.forget, chance, z.device) for _ in range(3)]
-        prompt = z[at,i][:,None].expand_as(z) if 'fields' not in batch else deform_latent(z[at,i], batch['fields'][at,i], batch['fields'], self.config.fold)
-        s = LVDMConditioning(reps, theta, prompt, theta[at,i], *on)
+        prompt = (
+            z[at, i][:, None].expand_as(z)
+            if 'fields' not in batch
+            else deform_latent(z[at, i], batch['fields'][at, i], batch['fields'], self.config.fold)
+        )
+        s = LVDMConditioning(reps, theta, prompt, theta[at, i], *on)
         ground, gap = self.ground(s)
-        return dict(loss=diffusion_loss(lambda x,k: self(x, k, s), (z-ground)/gap, chance, self.config.lean))
+        return dict(
+            loss=diffusion_loss(
+                lambda x, k: self(x, k, s), (z - ground) / gap, chance, self.config.lean
+            )
+        )
 
-    def sample(self,
-        s:LVDMConditioning,
-        generator:torch.Generator|None=None,
-        steps:int=8,
-        guidance:tuple[float,float]=(1., 1.), # of content, motion
-        watch=None, # called with (step, latents, the clean ones they are taken for) after each step
-        temperature:float=1., # of `diffusion.sample`
-    )->Tensor: # (b t c h w) latents
+    def sample(
+        self,
+        s: LVDMConditioning,
+        generator: torch.Generator | None = None,
+        steps: int = 8,
+        guidance: tuple[float, float] = (1.0, 1.0),  # of content, motion
+        # called with (step, latents, the clean ones they are taken for) after each step
+        watch=None,
+        temperature: float = 1.0,  # of `diffusion.sample`
+    ) -> Tensor:  # (b t c h w) latents
         "Draw a beat of latents."
         c, (ground, gap) = self.config.backbone, self.ground(s)
-        def predict(x, k): return guided(lambda on: self(x, k, s.only(*on)), guidance)
-        look = (lambda i, *seen: watch(i, *(ground + gap*x for x in seen))) if watch else None
-        return ground + gap*sample(predict, (*s.theta.shape, c.latent, c.side, c.side), generator, steps, s.theta.device, look, temperature)
+
+        def predict(x, k):
+            return guided(lambda on: self(x, k, s.only(*on)), guidance)
+
+        look = (lambda i, *seen: watch(i, *(ground + gap * x for x in seen))) if watch else None
+        return ground + gap * sample(
+            predict,
+            (*s.theta.shape, c.latent, c.side, c.side),
+            generator,
+            steps,
+            s.theta.device,
+            look,
+            temperature,
+        )

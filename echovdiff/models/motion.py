@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from ..core.random import BatchRandom
 from ..phase.axis import harmonics, phase_grid, unwarp
 from echovdiff.phantom.heart import (
-    Heart, cavity, emptying, from_heart_axis, heart_material, pixels, to_heart_axis,
+    Heart,
+    cavity,
+    emptying,
+    from_heart_axis,
+    heart_material,
+    pixels,
+    to_heart_axis,
 )
 from .stage import Stage
 from .layers import Mixer, circular_positions
@@ -27,149 +33,189 @@ from .layers import Mixer, circular_positions
 @dataclass(frozen=True)
 class MotionConfig:
     "Size of the motion stage."
-    reps: int = 128     # width of a representation
-    dim: int = 96       # width of the tokens
+
+    reps: int = 128  # width of a representation
+    dim: int = 96  # width of the tokens
     layers: int = 2
     heads: int = 4
-    basis: int = 24     # basis motions
-    side: int = 28      # places of a field, each way
-    hears: tuple[str,...] = ('reps', 'theta') # R, Φ: what the field is made of; fewer for an ablation
+    basis: int = 24  # basis motions
+    side: int = 28  # places of a field, each way
+    hears: tuple[str, ...] = (
+        'reps',
+        'theta',
+    )  # R, Φ: what the field is made of; fewer for an ablation
 
     def __post_init__(self):
         object.__setattr__(self, 'hears', tuple(self.hears))
-        if set(self.hears) - {'reps', 'theta'}: raise ValueError(f"hears names what the stage is told, of ('reps', 'theta'); got {self.hears}")
+        if set(self.hears) - {'reps', 'theta'}:
+            raise ValueError(
+                f"hears names what the stage is told, of ('reps', 'theta'); got {self.hears}"
+            )
 
     @classmethod
-    def tiny(cls): return cls(reps=16, dim=32, layers=1, heads=2, basis=4)
+    def tiny(cls):
+        return cls(reps=16, dim=32, layers=1, heads=2, basis=4)
 
 # %% ../../nbs/models/09_motion.ipynb #c0ed6f21
 def true_field(
-    heart:Heart,
-    theta:Tensor, # (t) phases, radians
-    affine:Tensor|None=None, # (2 3): augmented place -> place in the heart's own picture
-    side:int=28, # places each way
-)->Tensor: # (t 2 h w) in half image sides
+    heart: Heart,
+    theta: Tensor,  # (t) phases, radians
+    affine: Tensor | None = None,  # (2 3): augmented place -> place in the heart's own picture
+    side: int = 28,  # places each way
+) -> Tensor:  # (t 2 h w) in half image sides
     "The exact motion field of a made heart, from each phase back to ED."
     affine = torch.eye(2, 3) if affine is None else affine
-    p = ((pixels(side)*2-1) @ affine[:,:2].T + affine[:,2] + 1)/2
-    L, W = (v[:,None,None] for v in cavity(heart, emptying(heart, unwarp(theta % (2*math.pi), heart.alpha))))
+    p = ((pixels(side) * 2 - 1) @ affine[:, :2].T + affine[:, 2] + 1) / 2
+    L, W = (
+        v[:, None, None]
+        for v in cavity(heart, emptying(heart, unwarp(theta % (2 * math.pi), heart.alpha)))
+    )
     x, z = (v.expand(len(theta), -1, -1) for v in to_heart_axis(heart, p))
-    u = 2*(from_heart_axis(heart, *heart_material(heart, x, z, L, W)) - p)
-    return (u @ affine[:,:2].inverse().T).movedim(-1, 1)
+    u = 2 * (from_heart_axis(heart, *heart_material(heart, x, z, L, W)) - p)
+    return (u @ affine[:, :2].inverse().T).movedim(-1, 1)
 
 # %% ../../nbs/models/09_motion.ipynb #b963ea22
 def sample_at(
-    image:Tensor, # (b c h w)
-    places:Tensor, # (b h' w' 2) in [-1,1]
-    mode:str='bilinear',
-)->Tensor: # (b c h' w')
+    image: Tensor,  # (b c h w)
+    places: Tensor,  # (b h' w' 2) in [-1,1]
+    mode: str = 'bilinear',
+) -> Tensor:  # (b c h' w')
     "Read an image at places."
     return F.grid_sample(image, places, mode=mode, padding_mode='border', align_corners=False)
 
 # %% ../../nbs/models/09_motion.ipynb #b963ea01
 def deform(
-    image:Tensor, # (b c H H) the prompt, or its latent unfolded
-    at_prompt:Tensor, # (b 2 h w) field at the prompt's phase
-    fields:Tensor, # (b t 2 h w) fields of the frames to paint
-    rounds:int=12, # fixed-point steps of the inverse
-)->Tensor: # (b t c H H)
+    image: Tensor,  # (b c H H) the prompt, or its latent unfolded
+    at_prompt: Tensor,  # (b 2 h w) field at the prompt's phase
+    fields: Tensor,  # (b t 2 h w) fields of the frames to paint
+    rounds: int = 12,  # fixed-point steps of the inverse
+) -> Tensor:  # (b t c H H)
     "The prompt's tissue, moved to where it is in each frame."
     b, t = fields.shape[:2]
     size = image.shape[-2:]
     big = lambda u: F.interpolate(u, size=size, mode='bilinear')
-    ed = pixels(size[0], image.device)*2-1 + big(fields.flatten(0, 1)).movedim(1, -1)
+    ed = pixels(size[0], image.device) * 2 - 1 + big(fields.flatten(0, 1)).movedim(1, -1)
     back, y = at_prompt.repeat_interleave(t, 0), ed
-    for _ in range(rounds): y = ed - sample_at(back, y).movedim(1, -1)
+    for _ in range(rounds):
+        y = ed - sample_at(back, y).movedim(1, -1)
     return sample_at(image.repeat_interleave(t, 0), y, 'bicubic').unflatten(0, (b, t))
 
 # %% ../../nbs/models/09_motion.ipynb #9263c551
 def guides(
-    video:Tensor, # (t 1 h w) in [0,1]
-    mask:Tensor, # (t h w)
-)->list[np.ndarray]: # of (h w) uint8
+    video: Tensor,  # (t 1 h w) in [0,1]
+    mask: Tensor,  # (t h w)
+) -> list[np.ndarray]:  # of (h w) uint8
     "What the flow looks at: the picture, smoothed, and under it the mask with soft edges."
-    soft = lambda frame, sigma: cv2.GaussianBlur((255*frame).round().byte().numpy(), (0, 0), sigma)
-    return [cv2.addWeighted(soft(v, 1.5), .5, soft(m, 3.), .5, 0.) for v,m in zip(video[:,0], mask)]
+    soft = lambda frame, sigma: cv2.GaussianBlur(
+        (255 * frame).round().byte().numpy(), (0, 0), sigma
+    )
+    return [
+        cv2.addWeighted(soft(v, 1.5), 0.5, soft(m, 3.0), 0.5, 0.0)
+        for v, m in zip(video[:, 0], mask)
+    ]
 
 # %% ../../nbs/models/09_motion.ipynb #9263c501
 def chained(
-    guides:list[np.ndarray], # frames in the order of a walk
-)->Tensor: # (n 2 h w) in half image sides: where each frame's tissue lay in the first
+    guides: list[np.ndarray],  # frames in the order of a walk
+) -> Tensor:  # (n 2 h w) in half image sides: where each frame's tissue lay in the first
     "Optical flow from neighbour to neighbour, added up along the walk."
     flow, size = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM), len(guides[0])
     flow.setFinestScale(0)
-    places, total = pixels(size)*2-1, [torch.zeros(2, size, size)]
-    for before,now in zip(guides, guides[1:]):
-        step = torch.from_numpy(flow.calc(now, before, None))*2/size
-        total.append(step.movedim(-1, 0) + sample_at(total[-1][None], (places+step)[None])[0])
+    places, total = pixels(size) * 2 - 1, [torch.zeros(2, size, size)]
+    for before, now in zip(guides, guides[1:]):
+        step = torch.from_numpy(flow.calc(now, before, None)) * 2 / size
+        total.append(step.movedim(-1, 0) + sample_at(total[-1][None], (places + step)[None])[0])
     return torch.stack(total)
 
 # %% ../../nbs/models/09_motion.ipynb #9263c502
 def measured_field(
-    video:Tensor, # (t 1 h w) in [0,1], a whole beat, ED first
-    mask:Tensor, # (t h w)
-    side:int=28, # places each way
-)->Tensor: # (t 2 h w) in half image sides
+    video: Tensor,  # (t 1 h w) in [0,1], a whole beat, ED first
+    mask: Tensor,  # (t h w)
+    side: int = 28,  # places each way
+) -> Tensor:  # (t 2 h w) in half image sides
     "The motion field of a beat as its film shows it, from each frame back to the first."
     loop, t = guides(video, mask), len(video)
-    out, back = chained(loop), chained(loop[:1]+loop[:0:-1])
+    out, back = chained(loop), chained(loop[:1] + loop[:0:-1])
     back = torch.cat([back[:1], back[1:].flip(0)])
-    late = (torch.arange(t)/t)[:,None,None,None]
+    late = (torch.arange(t) / t)[:, None, None, None]
     return F.interpolate(torch.lerp(out, back, late), size=(side, side), mode='area')
 
 # %% ../../nbs/models/09_motion.ipynb #9263c503
 def replaced(
-    fields:Tensor, # (t 2 h w) in half image sides, of a picture
-    affine:Tensor, # (2 3): augmented place -> place in that picture
-)->Tensor: # (t 2 h w) of the augmented picture
+    fields: Tensor,  # (t 2 h w) in half image sides, of a picture
+    affine: Tensor,  # (2 3): augmented place -> place in that picture
+) -> Tensor:  # (t 2 h w) of the augmented picture
     "A field seen through shift, zoom and turn."
-    linear = affine[:,:2]
-    places = (pixels(fields.shape[-1])*2-1) @ linear.T + affine[:,2]
+    linear = affine[:, :2]
+    places = (pixels(fields.shape[-1]) * 2 - 1) @ linear.T + affine[:, 2]
     moved = sample_at(fields, places.expand(len(fields), -1, -1, -1)).movedim(1, -1)
     return (moved @ linear.inverse().T).movedim(-1, 1)
 
 # %% ../../nbs/models/09_motion.ipynb #56c99c7a
 class Motion(Stage):
-    "Representations of a beat to its motion field: a transformer on the ring gives coefficients of basis motions (ours)."
+    """Representations of a beat to its motion field: a transformer on the ring gives coefficients
+    of basis motions (ours)."""
+
     Config = MotionConfig
 
-    def __init__(self, config:MotionConfig=MotionConfig()):
+    def __init__(self, config: MotionConfig = MotionConfig()):
         super().__init__()
         self.config, c, d = config, config, config.dim
-        self.inward, self.mixer = nn.Linear(c.reps+8, d), Mixer(d, c.layers, c.heads)
+        self.inward, self.mixer = nn.Linear(c.reps + 8, d), Mixer(d, c.layers, c.heads)
         self.outward = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, c.basis))
         self.register_buffer('basis', torch.zeros(c.basis, 2, c.side, c.side))
 
-    def learn_basis(self,
-        fields:Tensor, # (n 2 h w) true fields of many hearts and phases
-    )->'Motion':
+    def learn_basis(
+        self,
+        fields: Tensor,  # (n 2 h w) true fields of many hearts and phases
+    ) -> 'Motion':
         "Principal motions, each scaled to its spread, so that all coefficients are of order one."
         flat, k = fields.flatten(1).double(), self.config.basis
-        spread, axes = torch.linalg.eigh(flat.T @ flat / len(flat))              # exact and ascending; every process finds the same
-        self.basis.copy_((spread.clamp_min(0).sqrt()*axes).T[-k:].flip(0).view_as(self.basis))
+        spread, axes = torch.linalg.eigh(
+            flat.T @ flat / len(flat)
+        )  # exact and ascending; every process finds the same
+        self.basis.copy_((spread.clamp_min(0).sqrt() * axes).T[-k:].flip(0).view_as(self.basis))
         return self
 
-    def coefficients(self, fields:Tensor)->Tensor: # (... 2 h w) -> (... k)
+    def coefficients(self, fields: Tensor) -> Tensor:  # (... 2 h w) -> (... k)
         "The best coefficients of a given field."
         flat = self.basis.flatten(1)
         return fields.flatten(-3) @ flat.T / flat.square().sum(1)
 
-    def forward(self,
-        reps:Tensor, # (b t d) standardised representations
-        theta:Tensor, # (b t) radians
-    )->Tensor: # (b t k) coefficients
+    def forward(
+        self,
+        reps: Tensor,  # (b t d) standardised representations
+        theta: Tensor,  # (b t) radians
+    ) -> Tensor:  # (b t k) coefficients
         told = dict(reps=reps, theta=harmonics(theta, 4))
-        x = self.inward(torch.cat([x if name in self.config.hears else torch.zeros_like(x) for name,x in told.items()], -1))
-        place = theta if 'theta' in self.config.hears else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
+        x = self.inward(
+            torch.cat(
+                [
+                    x if name in self.config.hears else torch.zeros_like(x)
+                    for name, x in told.items()
+                ],
+                -1,
+            )
+        )
+        place = (
+            theta
+            if 'theta' in self.config.hears
+            else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
+        )
         return self.outward(self.mixer(x, circular_positions(place, self.mixer.pairs)))
 
-    def fields(self, reps:Tensor, theta:Tensor)->Tensor: # (b t d), (b t) -> (b t 2 h w)
+    def fields(self, reps: Tensor, theta: Tensor) -> Tensor:  # (b t d), (b t) -> (b t 2 h w)
         "The motion of the beat."
         return torch.einsum('btk,kchw->btchw', self(reps, theta), self.basis)
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
-        "Squared error of the coefficients, weighted by how far each moves things; representations a little noisy."
-        reps = batch['reps'] + .1*(chance or BatchRandom()).normal(*batch['reps'].shape, device=batch['reps'].device)
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
+        """Squared error of the coefficients, weighted by how far each moves things;
+        representations a little noisy."""
+        reps = batch['reps'] + 0.1 * (chance or BatchRandom()).normal(
+            *batch['reps'].shape, device=batch['reps'].device
+        )
         weight = self.basis.flatten(1).square().sum(1)
-        error = (self(reps, batch['theta'])-self.coefficients(batch['fields'])).square()
-        return dict(loss=(error*weight).sum(-1).mean()/weight.sum())
+        error = (self(reps, batch['theta']) - self.coefficients(batch['fields'])).square()
+        return dict(loss=(error * weight).sum(-1).mean() / weight.sum())

@@ -29,242 +29,356 @@ from .consistency import AreaMap, l_map, l_mono, l_peak
 @dataclass(frozen=True)
 class PCDMConfig:
     "Size of the encoder and weights of its losses."
-    widths: tuple[int,...] = (32, 96, 128)  # channels at 28, 14 and 7 px
-    pooled: int = 32                        # channels pooled on a 2 x 2 grid into the representation: d = 4 * pooled
-    dim: int = 192                          # width of a frame when frames compare notes
-    layers: int = 4                         # temporal attention layers
-    bins: int = 64                          # phases in the posterior
-    mono: float = .1                        # weights of the self-consistency losses (ours)
-    peak: float = .05
-    curve: float = .1
-    structures: tuple[str,...] = ('lv',)    # whose masks the decoder draws; the LV first
 
-    def __post_init__(self): object.__setattr__(self, 'structures', tuple(self.structures))
+    widths: tuple[int, ...] = (32, 96, 128)  # channels at 28, 14 and 7 px
+    pooled: int = 32  # channels pooled on a 2 x 2 grid into the representation: d = 4 * pooled
+    dim: int = 192  # width of a frame when frames compare notes
+    layers: int = 4  # temporal attention layers
+    bins: int = 64  # phases in the posterior
+    mono: float = 0.1  # weights of the self-consistency losses (ours)
+    peak: float = 0.05
+    curve: float = 0.1
+    structures: tuple[str, ...] = ('lv',)  # whose masks the decoder draws; the LV first
+
+    def __post_init__(self):
+        object.__setattr__(self, 'structures', tuple(self.structures))
 
     @classmethod
-    def tiny(cls): return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32)
+    def tiny(cls):
+        return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32)
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bf42
 def windows(
-    frames:int, # of the video
-    width:int=32, # frames of a window
-)->list[slice]:
+    frames: int,  # of the video
+    width: int = 32,  # frames of a window
+) -> list[slice]:
     "Overlapping windows, evenly placed, that cover a video."
-    if frames <= width: return [slice(0, frames)]
-    n = -(-2*(frames-width)//width) + 1
-    starts = [round(i*(frames-width)/(n-1)) for i in range(n)]
-    return [slice(s, s+width) for s in starts]
+    if frames <= width:
+        return [slice(0, frames)]
+    n = -(-2 * (frames - width) // width) + 1
+    starts = [round(i * (frames - width) / (n - 1)) for i in range(n)]
+    return [slice(s, s + width) for s in starts]
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bf01
 def phase_head(
-    d:int, bins:int, # numbers of a frame, bins of the posterior
-)->nn.Sequential:
+    d: int,
+    bins: int,  # numbers of a frame, bins of the posterior
+) -> nn.Sequential:
     "From what is known of a frame to the logits of its phase."
     return nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU(), nn.Linear(d, bins))
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bf02
 class PCDM(Stage):
-    "Video encoder with three heads: LV mask, area as its sum, phase on the unit circle (EchoVDiff, stage 1)."
+    """Video encoder with three heads: LV mask, area as its sum, phase on the unit circle
+    (EchoVDiff, stage 1)."""
+
     Config = PCDMConfig
 
-    def __init__(self, config:PCDMConfig=PCDMConfig()):
+    def __init__(self, config: PCDMConfig = PCDMConfig()):
         super().__init__()
-        self.config, c, d = config, config.widths[-1], 4*config.pooled
-        self.encoder, self.decoder = FrameEncoder(config.widths), MaskDecoder(config.widths, len(config.structures))
-        self.pool = nn.Sequential(nn.GroupNorm(8, c), nn.SiLU(), nn.Conv2d(c, config.pooled, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.alone = phase_head(d, config.bins)                                              # of one frame
-        self.inward, self.mixer = nn.Linear(d, config.dim), Mixer(config.dim, config.layers, mult=2)     # along time, on a line
-        self.phase = phase_head(config.dim, config.bins)                                     # of a frame among others
+        self.config, c, d = config, config.widths[-1], 4 * config.pooled
+        self.encoder, self.decoder = FrameEncoder(config.widths), MaskDecoder(
+            config.widths, len(config.structures)
+        )
+        self.pool = nn.Sequential(
+            nn.GroupNorm(8, c),
+            nn.SiLU(),
+            nn.Conv2d(c, config.pooled, 1),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+        )
+        self.alone = phase_head(d, config.bins)  # of one frame
+        self.inward, self.mixer = nn.Linear(d, config.dim), Mixer(
+            config.dim, config.layers, mult=2
+        )  # along time, on a line
+        self.phase = phase_head(config.dim, config.bins)  # of a frame among others
         self.size, self.curve = nn.Linear(d, 1), AreaMap()
-        self.shape = ShapeHead(config.bins) if len(config.structures) == 3 else None           # of one frame, by its masks
-        self.register_buffer('reps_mean', torch.zeros(d)); self.register_buffer('reps_std', torch.ones(d))
+        self.shape = (
+            ShapeHead(config.bins) if len(config.structures) == 3 else None
+        )  # of one frame, by its masks
+        self.register_buffer('reps_mean', torch.zeros(d))
+        self.register_buffer('reps_std', torch.ones(d))
 
-    def encode(self,
-        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
-    )->tuple[list[Tensor],Tensor]: # features at three scales, pooled features (b t d)
+    def encode(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+    ) -> tuple[list[Tensor], Tensor]:  # features at three scales, pooled features (b t d)
         "Every frame on its own."
-        if video.ndim != 5 or video.shape[2] != 1: raise ValueError(f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis')
+        if video.ndim != 5 or video.shape[2] != 1:
+            raise ValueError(
+                f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
+            )
         features = self.encoder(video)
         return features, rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=len(video))
 
-    def standardise(self, raw:Tensor)->Tensor: # (b t d) -> (b t d)
-        return (raw-self.reps_mean)/self.reps_std
+    def standardise(self, raw: Tensor) -> Tensor:  # (b t d) -> (b t d)
+        return (raw - self.reps_mean) / self.reps_std
 
-    def represent(self, video:Tensor)->Tensor: # (b t 1 h w) -> (b t d)
+    def represent(self, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t d)
         "Only the standardised representations, without the decoder's cost."
         return self.standardise(self.encode(video)[1])
 
-    def frame_posterior(self,
-        raw:Tensor, # (b t d) pooled features
-        masks:Tensor, # (b t s h w) in [0,1]
-    )->Tensor: # (b t n) posterior of each frame's phase, from that frame alone
+    def frame_posterior(
+        self,
+        raw: Tensor,  # (b t d) pooled features
+        masks: Tensor,  # (b t s h w) in [0,1]
+    ) -> Tensor:  # (b t n) posterior of each frame's phase, from that frame alone
         "By the shape of chambers and wall where they are drawn, else by the features."
-        if self.shape is None: return self.alone(raw).float().softmax(-1)
+        if self.shape is None:
+            return self.alone(raw).float().softmax(-1)
         return self.shape(shape_numbers(masks)).softmax(-1)
 
-    def tell(self,
-        raw:Tensor, # (b t d) pooled features
-    )->Tensor: # (b t n) posterior of the phase
-        "A frame alone speaks for itself; several compare notes. More than training saw do so in windows that fade into each other."
-        if raw.shape[1] == 1: return self.alone(raw).float().softmax(-1)
+    def tell(
+        self,
+        raw: Tensor,  # (b t d) pooled features
+    ) -> Tensor:  # (b t n) posterior of the phase
+        """A frame alone speaks for itself; several compare notes. More than training saw do so in
+        windows that fade into each other."""
+        if raw.shape[1] == 1:
+            return self.alone(raw).float().softmax(-1)
         (b, t, _), parts = raw.shape, windows(raw.shape[1])
-        notes = self.inward(torch.cat([raw[:,part] for part in parts]))                          # all windows at once
-        said = self.phase(self.mixer(notes, linear_positions(notes.shape[1], self.mixer.pairs, raw.device))).float().softmax(-1)
-        fade = 1 - torch.linspace(-1, 1, notes.shape[1]+2, device=raw.device)[1:-1,None].abs()
-        total = sum(F.pad(one, (0, 0, part.start, t-part.stop)) for one, part in zip((said*fade).split(b), parts))
-        return total/total.sum(-1, keepdim=True)
+        notes = self.inward(torch.cat([raw[:, part] for part in parts]))  # all windows at once
+        said = (
+            self.phase(
+                self.mixer(notes, linear_positions(notes.shape[1], self.mixer.pairs, raw.device))
+            )
+            .float()
+            .softmax(-1)
+        )
+        fade = 1 - torch.linspace(-1, 1, notes.shape[1] + 2, device=raw.device)[1:-1, None].abs()
+        total = sum(
+            F.pad(one, (0, 0, part.start, t - part.stop))
+            for one, part in zip((said * fade).split(b), parts)
+        )
+        return total / total.sum(-1, keepdim=True)
 
-    def structures(self,
-        features:list[Tensor], # of b*t frames, at three scales
-        b:int=1, # videos
-    )->Tensor: # (b t s h w) logits of the masks, in the order of `config.structures`
+    def structures(
+        self,
+        features: list[Tensor],  # of b*t frames, at three scales
+        b: int = 1,  # videos
+    ) -> Tensor:  # (b t s h w) logits of the masks, in the order of `config.structures`
         "The masks from what a frame shows."
-        return rearrange(self.decoder(features), '(b t) s h w -> b t s h w', b=b).float()       # sums over many pixels need all digits
+        return rearrange(
+            self.decoder(features), '(b t) s h w -> b t s h w', b=b
+        ).float()  # sums over many pixels need all digits
 
-    def segment(self,
-        features:list[Tensor], # of b*t frames, at three scales
-        b:int=1, # videos
-    )->Tensor: # (b t h w) logits of the LV mask
+    def segment(
+        self,
+        features: list[Tensor],  # of b*t frames, at three scales
+        b: int = 1,  # videos
+    ) -> Tensor:  # (b t h w) logits of the LV mask
         "The mask whose sum is the area."
-        return self.structures(features, b)[:,:,0]
+        return self.structures(features, b)[:, :, 0]
 
-    def forward(self,
-        video:Tensor, # (b t 1 h w) in [0,1]; h and w multiples of 16
-    )->dict[str,Tensor]: # logits (b t h w), mask (b t h w), area (b t), posterior (b t n), y (b t 2), reps (b t d)
+    def forward(
+        self,
+        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+    ) -> dict[
+        str, Tensor
+    ]:  # logits (b t h w), mask (b t h w), area (b t), posterior (b t n), y (b t 2), reps (b t d)
         "All heads at once."
         features, raw = self.encode(video)
         logits = self.structures(features, len(video))
-        mask = logits[:,:,0].sigmoid()
-        posterior = self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.tell(raw)
-        return dict(logits=logits[:,:,0], mask=mask, area=mask.sum((2, 3)), posterior=posterior, y=mean_point(posterior), reps=self.standardise(raw))
+        mask = logits[:, :, 0].sigmoid()
+        posterior = (
+            self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.tell(raw)
+        )
+        return dict(
+            logits=logits[:, :, 0],
+            mask=mask,
+            area=mask.sum((2, 3)),
+            posterior=posterior,
+            y=mean_point(posterior),
+            reps=self.standardise(raw),
+        )
 
-    def raw(self, reps:Tensor)->Tensor: # (b t d) -> (b t d)
+    def raw(self, reps: Tensor) -> Tensor:  # (b t d) -> (b t d)
         "The inverse of `standardise`."
-        return reps*self.reps_std+self.reps_mean
+        return reps * self.reps_std + self.reps_mean
 
-    def calibrate(self,
-        reps:Tensor, # (n d) representations of the data set, as this model gives them
-    )->'PCDM':
-        "Standardise representations over a data set, channel by channel; never over a sample, whose size would be lost."
-        self.reps_mean += self.reps_std*reps.mean(0)
+    def calibrate(
+        self,
+        reps: Tensor,  # (n d) representations of the data set, as this model gives them
+    ) -> 'PCDM':
+        """Standardise representations over a data set, channel by channel; never over a sample,
+        whose size would be lost."""
+        self.reps_mean += self.reps_std * reps.mean(0)
         self.reps_std *= reps.std(0)
         return self
 
-    def focus(self,
-        clips:bool, # or else single frames
-    )->'PCDM':
+    def focus(
+        self,
+        clips: bool,  # or else single frames
+    ) -> 'PCDM':
         "Only what compares the frames of a clip learns from here on, or only what sees one frame."
         self.requires_grad_(not clips)
-        for part in (self.inward, self.mixer, self.phase, self.curve): part.requires_grad_(clips)
+        for part in (self.inward, self.mixer, self.phase, self.curve):
+            part.requires_grad_(clips)
         return self
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
-        "Frames: mask, size and what each tells alone. Several of them, or the representations of a clip: phase. What has no label is only held together."
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
+        """Frames: mask, size and what each tells alone. Several of them, or the representations of
+        a clip: phase. What has no label is only held together."""
         if 'shape' in batch:
             losses = phase_losses(self.shape(batch['shape']).softmax(-1), batch['theta'])
             return dict(loss=sum(losses.values()), **losses)
         if 'video' in batch:
             features, raw = self.encode(batch['video'])
             masks = self.structures(features, len(raw))
-            losses = frame_losses(masks, self.alone(raw).float().softmax(-1), self.size(raw)[...,0], batch) if {'mask', 'structures'} & set(batch) else {}
-            area = masks[:,:,0].detach().sigmoid().sum((2, 3))
-        else: raw, area, losses = self.raw(batch['reps']), batch['area'], {}
-        if raw.shape[1] > 1: losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
+            losses = (
+                frame_losses(
+                    masks, self.alone(raw).float().softmax(-1), self.size(raw)[..., 0], batch
+                )
+                if {'mask', 'structures'} & set(batch)
+                else {}
+            )
+            area = masks[:, :, 0].detach().sigmoid().sum((2, 3))
+        else:
+            raw, area, losses = self.raw(batch['reps']), batch['area'], {}
+        if raw.shape[1] > 1:
+            losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
         return dict(loss=sum(losses.values()), **losses)
 
-    def clip_losses(self,
-        posterior:Tensor, # (b t n)
-        area:Tensor, # (b t) px², detached: these losses teach the phase and never bend the mask
-        theta:Tensor|None, # (b t) the true phase, radians, where it is known
-    )->dict[str,Tensor]: # scalars
+    def clip_losses(
+        self,
+        posterior: Tensor,  # (b t n)
+        area: Tensor,  # (b t) px², detached: these losses teach the phase and never bend the mask
+        theta: Tensor | None,  # (b t) the true phase, radians, where it is known
+    ) -> dict[str, Tensor]:  # scalars
         "Phase where it is known, and the three losses without labels."
         cfg, y = self.config, mean_point(posterior)
         known = {} if theta is None else phase_losses(posterior, theta)
-        if area.shape[1] < 8: return known
-        whole = (y.detach().mean(1).norm(dim=-1) < .35).float()  # clips that go round the circle hold both landmarks
-        return known | dict(mono=cfg.mono*l_mono(area, y).mean(), curve=cfg.curve*(whole*l_map(area, y, self.curve)).mean(), peak=cfg.peak*(whole*l_peak(area, y)).mean())
+        if area.shape[1] < 8:
+            return known
+        whole = (
+            y.detach().mean(1).norm(dim=-1) < 0.35
+        ).float()  # clips that go round the circle hold both landmarks
+        return known | dict(
+            mono=cfg.mono * l_mono(area, y).mean(),
+            curve=cfg.curve * (whole * l_map(area, y, self.curve)).mean(),
+            peak=cfg.peak * (whole * l_peak(area, y)).mean(),
+        )
 
 # %% ../../nbs/models/06_pcdm.ipynb #9f9f6bfd
 def dice_loss(
-    mask:Tensor, # (b t h w) predicted
-    true:Tensor, # (b t h w)
-)->Tensor: # scalar
+    mask: Tensor,  # (b t h w) predicted
+    true: Tensor,  # (b t h w)
+) -> Tensor:  # scalar
     "1 - Dice, over each frame."
-    both = (mask*true).sum((2, 3))
-    return 1 - ((2*both+1)/(mask.square().sum((2, 3))+true.square().sum((2, 3))+1)).mean()
+    both = (mask * true).sum((2, 3))
+    return 1 - ((2 * both + 1) / (mask.square().sum((2, 3)) + true.square().sum((2, 3)) + 1)).mean()
 
 # %% ../../nbs/models/06_pcdm.ipynb #9f9f6b01
 def mask_losses(
-    logits:Tensor, # (b t h w)
-    true:Tensor, # (b t h w)
-)->dict[str,Tensor]: # scalars
+    logits: Tensor,  # (b t h w)
+    true: Tensor,  # (b t h w)
+) -> dict[str, Tensor]:  # scalars
     "Dice, which looks at the overlap, and cross-entropy, which looks at every pixel."
-    return dict(dice=dice_loss(logits.sigmoid(), true), bce=2*F.binary_cross_entropy_with_logits(logits, true))
+    return dict(
+        dice=dice_loss(logits.sigmoid(), true),
+        bce=2 * F.binary_cross_entropy_with_logits(logits, true),
+    )
 
 # %% ../../nbs/models/06_pcdm.ipynb #9f9f6b02
 def phase_losses(
-    posterior:Tensor, # (b t n)
-    theta:Tensor, # (b t) radians
-)->dict[str,Tensor]: # scalars
+    posterior: Tensor,  # (b t n)
+    theta: Tensor,  # (b t) radians
+) -> dict[str, Tensor]:  # scalars
     "The squared distance of phase points (the paper's), and the cross-entropy of the posterior."
-    return dict(point=(mean_point(posterior)-circle(theta)).square().sum(-1).mean()/2, phase=phase_loss(posterior, theta)/4)
+    return dict(
+        point=(mean_point(posterior) - circle(theta)).square().sum(-1).mean() / 2,
+        phase=phase_loss(posterior, theta) / 4,
+    )
 
 # %% ../../nbs/models/06_pcdm.ipynb #9f9f6b03
 def frame_losses(
-    logits:Tensor, # (b t s h w) of the masks
-    posterior:Tensor, # (b t n) of each frame alone
-    size:Tensor, # (b t) share of the picture that is LV, in %, as the representation tells it
-    batch:dict[str,Tensor], # structures (b t s h w), or mask (b t h w) of the LV alone; theta (b t)
-)->dict[str,Tensor]: # scalars
+    logits: Tensor,  # (b t s h w) of the masks
+    posterior: Tensor,  # (b t n) of each frame alone
+    size: Tensor,  # (b t) share of the picture that is LV, in %, as the representation tells it
+    batch: dict[
+        str, Tensor
+    ],  # structures (b t s h w), or mask (b t h w) of the LV alone; theta (b t)
+) -> dict[str, Tensor]:  # scalars
     "What one frame can be taught."
-    true = batch['structures'] if 'structures' in batch else batch['mask'][:,:,None]
-    masks = mask_losses(logits[:,:,:true.shape[2]].flatten(1, 2), true.flatten(1, 2))
+    true = batch['structures'] if 'structures' in batch else batch['mask'][:, :, None]
+    masks = mask_losses(logits[:, :, : true.shape[2]].flatten(1, 2), true.flatten(1, 2))
     phase = sum(phase_losses(posterior, batch['theta']).values())
-    return masks | dict(alone=phase, size=F.smooth_l1_loss(size, 100*true[:,:,0].mean((2, 3)))/20)
+    return masks | dict(
+        alone=phase, size=F.smooth_l1_loss(size, 100 * true[:, :, 0].mean((2, 3))) / 20
+    )
 
 # %% ../../nbs/models/06_pcdm.ipynb #180d3d0a
 @torch.no_grad()
 def read(
-    pcdm:PCDM,
-    video:Tensor, # (t 1 h w) in [0,1]; any number of frames
-    gamma:float=1., # power of the brightness at which it is read
-)->dict[str,Tensor]: # mask (t h w), structures (t s h w), area (t), posterior (t n), alone (t n), y (t 2), reps (t d)
-    "All that PCDM says of a video, in the precision of its weights; 512 frames hear of each other, 96 at a time are convolved."
+    pcdm: PCDM,
+    video: Tensor,  # (t 1 h w) in [0,1]; any number of frames
+    gamma: float = 1.0,  # power of the brightness at which it is read
+) -> dict[
+    str,
+    Tensor,
+    # mask (t h w), structures (t s h w), area (t), posterior (t n), alone (t n), y (t 2), reps (t
+    # d)
+]:
+    """All that PCDM says of a video, in the precision of its weights; 512 frames hear of each
+    other, 96 at a time are convolved."""
     if len(video) > 512:
-        parts = [read(pcdm, part, gamma) for part in video.tensor_split(-(-len(video)//512))]
+        parts = [read(pcdm, part, gamma) for part in video.tensor_split(-(-len(video) // 512))]
         return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
     dtype = next(pcdm.parameters()).dtype
-    features, raw = zip(*(pcdm.encode((part[None]**gamma).to(dtype)) for part in video.split(96)))
+    features, raw = zip(*(pcdm.encode((part[None] ** gamma).to(dtype)) for part in video.split(96)))
     raw = torch.cat(raw, 1)
     masks = torch.cat([pcdm.structures(few).sigmoid() for few in features], 1)
     alone = pcdm.frame_posterior(raw, masks)
     posterior = alone if len(video) == 1 else pcdm.tell(raw)
-    said = dict(mask=masks[:,:,0], structures=masks, posterior=posterior, alone=alone, reps=pcdm.standardise(raw).float())
-    seen = {k: v[0] for k,v in said.items()}
+    said = dict(
+        mask=masks[:, :, 0],
+        structures=masks,
+        posterior=posterior,
+        alone=alone,
+        reps=pcdm.standardise(raw).float(),
+    )
+    seen = {k: v[0] for k, v in said.items()}
     return dict(seen, area=seen['mask'].sum((1, 2)), y=mean_point(seen['posterior']))
 
 # %% ../../nbs/models/06_pcdm.ipynb #180d3d01
 @dataclass
 class PCDMSegmenter:
     "PCDM's own head as a `Segmenter`, which exposes a loop as it needs."
-    pcdm:PCDM
-    name:str='pcdm'
 
-    def __call__(self,
-        video:Tensor, # (t 1 h w) in [0,1]
-    )->Tensor: # (t h w)
+    pcdm: PCDM
+    name: str = 'pcdm'
+
+    def __call__(
+        self,
+        video: Tensor,  # (t 1 h w) in [0,1]
+    ) -> Tensor:  # (t h w)
         return read(self.pcdm, video, auto_gamma(video))['mask']
 
 # %% ../../nbs/models/06_pcdm.ipynb #d29e699a
 def clip_batch(
-    beats:dict[str,np.ndarray], # of whole beats at equal steps of phase: reps (n t d), area (n t), theta (n t) radians, alpha (n)
-    size:int, # clips
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # reps (b t d), area (b t) px², theta (b t)
+    beats: dict[
+        str,
+        np.ndarray,
+        # of whole beats at equal steps of phase: reps (n t d), area (n t), theta (n t) radians,
+        # alpha
+        # (n)
+    ],
+    size: int,  # clips
+    seed: int,
+    step: int,  # what the batch depends on
+) -> dict[str, Tensor]:  # reps (b t d), area (b t) px², theta (b t)
     "The batch of the second: clips as a scanner records them, of 2 to 32 frames."
     g, lengths = seeded(seed, step), (32, 32, 28, 24, 20, 16, 16, 12, 8, 8, 4, 2)
     i = torch.randint(len(beats['reps']), (size,), generator=g).tolist()
-    theta = clip_phases(torch.from_numpy(beats['alpha'][i]), lengths[torch.randint(len(lengths), (), generator=g).item()], g)
-    first = torch.from_numpy(beats['theta'][i][:,:1])
-    pick = lambda name: torch.stack([read_loop(torch.from_numpy(beats[name][j].copy()), th) for j,th in zip(i, theta-first)])
+    theta = clip_phases(
+        torch.from_numpy(beats['alpha'][i]),
+        lengths[torch.randint(len(lengths), (), generator=g).item()],
+        g,
+    )
+    first = torch.from_numpy(beats['theta'][i][:, :1])
+    pick = lambda name: torch.stack(
+        [read_loop(torch.from_numpy(beats[name][j].copy()), th) for j, th in zip(i, theta - first)]
+    )
     return dict(reps=pick('reps'), area=pick('area'), theta=theta)

@@ -16,36 +16,66 @@ from .lvdm import LVDM, lvdm_conditioning
 
 # %% ../../nbs/models/13_unet3d.ipynb #fd418f24
 def seating(
-    lvdm:LVDM, # on a borrowed U-Net
-)->list[dict]: # for each seat: the layer it sits behind, the seat, its width, heads and weights
+    lvdm: LVDM,  # on a borrowed U-Net
+) -> list[dict]:  # for each seat: the layer it sits behind, the seat, its width, heads and weights
     "Who sits where in a borrowed U-Net."
-    names = {layer: name for name,layer in lvdm.backbone.borrowed.named_modules()}
-    return [dict(behind=names[layer], seat=seat, width=place.dim, heads=place.heads, weights=parameter_count(getattr(place, seat)))
-            for place in lvdm.backbone.blocks for seat,layer in place.layers.items()]
+    names = {layer: name for name, layer in lvdm.backbone.borrowed.named_modules()}
+    return [
+        dict(
+            behind=names[layer],
+            seat=seat,
+            width=place.dim,
+            heads=place.heads,
+            weights=parameter_count(getattr(place, seat)),
+        )
+        for place in lvdm.backbone.blocks
+        for seat, layer in place.layers.items()
+    ]
 
 # %% ../../nbs/models/13_unet3d.ipynb #24a011a8
 def kept(
-    run:Callable[[], Tensor], # a forward pass
-    but:LVDM, # whose weights don't count
-)->int: # bytes
+    run: Callable[[], Tensor],  # a forward pass
+    but: LVDM,  # whose weights don't count
+) -> int:  # bytes
     "What autograd keeps of a forward pass for the backward pass, without the weights."
     weights, found = {p.untyped_storage()._cdata for p in but.parameters()}, {}
+
     def pack(x):
         memory = x.untyped_storage()
-        if memory._cdata not in weights: found[memory._cdata] = memory
+        if memory._cdata not in weights:
+            found[memory._cdata] = memory
         return x
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x): run()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        run()
     return sum(memory.nbytes() for memory in found.values())
 
 # %% ../../nbs/models/13_unet3d.ipynb #24a01101
 def training_memory(
-    lvdm:LVDM, # on the meta device
-    beats:int, frames:int, # of a batch
-)->dict[str,float]: # GB
-    "Memory of a training step in bf16 autocast, computed: `low` if all activations are bf16, `high` if all are float32."
-    psi, frozen = parameter_count(lvdm, trainable=True), parameter_count(lvdm)-parameter_count(lvdm, trainable=True)
-    x = torch.empty(beats, frames, lvdm.config.backbone.latent, *[lvdm.config.backbone.side]*2, device='meta')
-    s, k = lvdm_conditioning(x.new_empty(beats, frames, lvdm.config.reps), x[:,:,0,0,0], x, x[:,0,0,0,0]), torch.empty(beats, dtype=torch.long, device='meta')
+    lvdm: LVDM,  # on the meta device
+    beats: int,
+    frames: int,  # of a batch
+) -> dict[str, float]:  # GB
+    """Memory of a training step in bf16 autocast, computed: `low` if all activations are bf16,
+    `high` if all are float32."""
+    psi, frozen = parameter_count(lvdm, trainable=True), parameter_count(lvdm) - parameter_count(
+        lvdm, trainable=True
+    )
+    x = torch.empty(
+        beats, frames, lvdm.config.backbone.latent, *[lvdm.config.backbone.side] * 2, device='meta'
+    )
+    s, k = lvdm_conditioning(
+        x.new_empty(beats, frames, lvdm.config.reps), x[:, :, 0, 0, 0], x, x[:, 0, 0, 0, 0]
+    ), torch.empty(beats, dtype=torch.long, device='meta')
     activations = kept(lambda: lvdm(x, k, s), lvdm)
-    weights = dict(frozen=frozen*(4+2), psi=psi*(4+2+4+8+4)) # float32 and its bf16 copy; of Ψ also gradient, Adam's moments, average
-    return {name: v/1e9 for name,v in dict(weights, low=sum(weights.values())+activations/2, high=sum(weights.values())+activations).items()}
+    weights = dict(
+        frozen=frozen * (4 + 2), psi=psi * (4 + 2 + 4 + 8 + 4)
+    )  # float32 and its bf16 copy; of Ψ also gradient, Adam's moments, average
+    return {
+        name: v / 1e9
+        for name, v in dict(
+            weights,
+            low=sum(weights.values()) + activations / 2,
+            high=sum(weights.values()) + activations,
+        ).items()
+    }

@@ -15,125 +15,192 @@ from ..core.random import BatchRandom
 from ..phase.axis import harmonics, phase_grid
 from .stage import Stage
 from echovdiff.models.layers import (
-    AdaNorm, Attention, circular_positions, feed_forward, fourier_features,
+    AdaNorm,
+    Attention,
+    circular_positions,
+    feed_forward,
+    fourier_features,
 )
 from echovdiff.models.diffusion import (
-    TRAINING_STEPS, condition_dropout_mask, diffusion_loss, either, guided, sample,
+    TRAINING_STEPS,
+    condition_dropout_mask,
+    diffusion_loss,
+    either,
+    guided,
+    sample,
 )
 
 # %% ../../nbs/models/08_vrdm.ipynb #0244ce55
 @dataclass(frozen=True)
 class VRDMConfig:
     "Size of the transformer."
-    reps: int = 128        # width of a representation
-    dim: int = 160         # width of the tokens
+
+    reps: int = 128  # width of a representation
+    dim: int = 160  # width of the tokens
     layers: int = 6
     heads: int = 5
-    harmonics: int = 4     # multiples of θ in a phase token
-    forget: float = .1     # how often training forgets a condition
+    harmonics: int = 4  # multiples of θ in a phase token
+    forget: float = 0.1  # how often training forgets a condition
 
     @classmethod
-    def tiny(cls): return cls(reps=2, dim=32, layers=2, heads=2)
+    def tiny(cls):
+        return cls(reps=2, dim=32, layers=2, heads=2)
 
 # %% ../../nbs/models/08_vrdm.ipynb #65e72ca1
 @dataclass
 class VRDMConditioning:
     "Conditions of a beat of representations. Where a flag is False, the condition is unknown."
-    theta:Tensor             # (b t) phases, radians
-    prompt:Tensor            # (b d) representation of the prompt frame
-    prompt_theta:Tensor      # (b) its phase, radians
-    ef:Tensor                # (b) ejection fraction
-    phase_on:Tensor          # (b) flags
-    prompt_on:Tensor         # (b)
-    ef_on:Tensor             # (b)
 
-    def only(self, phase:bool, prompt:bool, ef:bool)->'Wish':
+    theta: Tensor  # (b t) phases, radians
+    prompt: Tensor  # (b d) representation of the prompt frame
+    prompt_theta: Tensor  # (b) its phase, radians
+    ef: Tensor  # (b) ejection fraction
+    phase_on: Tensor  # (b) flags
+    prompt_on: Tensor  # (b)
+    ef_on: Tensor  # (b)
+
+    def only(self, phase: bool, prompt: bool, ef: bool) -> 'Wish':
         "The same wish with conditions switched off for all samples."
-        return VRDMConditioning(self.theta, self.prompt, self.prompt_theta, self.ef, self.phase_on&phase, self.prompt_on&prompt, self.ef_on&ef)
+        return VRDMConditioning(
+            self.theta,
+            self.prompt,
+            self.prompt_theta,
+            self.ef,
+            self.phase_on & phase,
+            self.prompt_on & prompt,
+            self.ef_on & ef,
+        )
 
 # %% ../../nbs/models/08_vrdm.ipynb #65e72c01
 def vrdm_conditioning(
-    theta:Tensor, # (b t) phases, radians
-    d:int, # width of a representation
-    prompt:Tensor|None=None, # (b d); None: nobody in particular
-    prompt_theta:Tensor|None=None, # (b); needed with a prompt
-    ef:Tensor|None=None, # (b) fraction; None: whatever fits
-)->VRDMConditioning:
+    theta: Tensor,  # (b t) phases, radians
+    d: int,  # width of a representation
+    prompt: Tensor | None = None,  # (b d); None: nobody in particular
+    prompt_theta: Tensor | None = None,  # (b); needed with a prompt
+    ef: Tensor | None = None,  # (b) fraction; None: whatever fits
+) -> VRDMConditioning:
     "A wish with all that is known switched on."
     b, like = len(theta), dict(device=theta.device)
     flag = lambda on: torch.full((b,), on, **like)
-    if prompt is not None and prompt_theta is None: raise ValueError('a prompt needs its phase: pass prompt_theta (b) in radians')
-    return VRDMConditioning(theta, torch.zeros(b, d, **like) if prompt is None else prompt, torch.zeros(b, **like) if prompt_theta is None else prompt_theta,
-                torch.zeros(b, **like) if ef is None else ef, flag(True), flag(prompt is not None), flag(ef is not None))
+    if prompt is not None and prompt_theta is None:
+        raise ValueError('a prompt needs its phase: pass prompt_theta (b) in radians')
+    return VRDMConditioning(
+        theta,
+        torch.zeros(b, d, **like) if prompt is None else prompt,
+        torch.zeros(b, **like) if prompt_theta is None else prompt_theta,
+        torch.zeros(b, **like) if ef is None else ef,
+        flag(True),
+        flag(prompt is not None),
+        flag(ef is not None),
+    )
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d03df
 class VRDMLayer(nn.Module):
     "Self-attention on the ring, cross-attention to the phase, feed-forward; each with adaLN."
-    def __init__(self, dim:int, heads:int):
+
+    def __init__(self, dim: int, heads: int):
         super().__init__()
         self.norms = nn.ModuleList([AdaNorm(dim, dim) for _ in range(3)])
-        self.self_attention, self.cross, self.mlp = Attention(dim, heads), Attention(dim, heads, dim), feed_forward(dim)
+        self.self_attention, self.cross, self.mlp = (
+            Attention(dim, heads),
+            Attention(dim, heads, dim),
+            feed_forward(dim),
+        )
 
-    def forward(self,
-        x:Tensor, # (b n d) tokens: the prompt, then the frames
-        phases:Tensor, # (b t d) phase tokens
-        place:Tensor, # (b n pairs) angles of the tokens on the ring
-        cond:Tensor, # (b d)
-    )->Tensor: # (b n d)
-        h, gate = self.norms[0](x, cond); x = x + gate*self.self_attention(h, angles=place)
-        h, gate = self.norms[1](x, cond); x = x + gate*self.cross(h, phases, place, place[:,1:])
+    def forward(
+        self,
+        x: Tensor,  # (b n d) tokens: the prompt, then the frames
+        phases: Tensor,  # (b t d) phase tokens
+        place: Tensor,  # (b n pairs) angles of the tokens on the ring
+        cond: Tensor,  # (b d)
+    ) -> Tensor:  # (b n d)
+        h, gate = self.norms[0](x, cond)
+        x = x + gate * self.self_attention(h, angles=place)
+        h, gate = self.norms[1](x, cond)
+        x = x + gate * self.cross(h, phases, place, place[:, 1:])
         h, gate = self.norms[2](x, cond)
-        return x + gate*self.mlp(h)
+        return x + gate * self.mlp(h)
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0301
 class VRDM(Stage):
-    "Transformer diffusion over a beat of representations (EchoVDiff, stage 2; prompt token and EF condition ours)."
+    """Transformer diffusion over a beat of representations (EchoVDiff, stage 2; prompt token and
+    EF condition ours)."""
+
     Config = VRDMConfig
 
-    def __init__(self, config:VRDMConfig=VRDMConfig()):
+    def __init__(self, config: VRDMConfig = VRDMConfig()):
         super().__init__()
         self.config, c, d = config, config, config.dim
         self.inward, self.prompt = nn.Linear(c.reps, d), nn.Linear(c.reps, d)
-        self.phase = nn.Linear(2*c.harmonics, d)
-        self.no_prompt, self.no_phase, self.no_ef = (nn.Parameter(torch.randn(d)*.02) for _ in range(3))
-        self.step, self.ef = (nn.Sequential(nn.Linear(64, d), nn.SiLU(), nn.Linear(d, d)) for _ in range(2))
+        self.phase = nn.Linear(2 * c.harmonics, d)
+        self.no_prompt, self.no_phase, self.no_ef = (
+            nn.Parameter(torch.randn(d) * 0.02) for _ in range(3)
+        )
+        self.step, self.ef = (
+            nn.Sequential(nn.Linear(64, d), nn.SiLU(), nn.Linear(d, d)) for _ in range(2)
+        )
         self.layers = nn.ModuleList([VRDMLayer(d, c.heads) for _ in range(c.layers)])
         self.norm, self.outward = nn.LayerNorm(d), nn.Linear(d, c.reps)
-        nn.init.zeros_(self.outward.weight); nn.init.zeros_(self.outward.bias)
+        nn.init.zeros_(self.outward.weight)
+        nn.init.zeros_(self.outward.bias)
 
-    def forward(self,
-        x:Tensor, # (b t d) noisy representations
-        k:Tensor, # (b) diffusion step
-        wish:VRDMConditioning,
-    )->Tensor: # (b t d) v
+    def forward(
+        self,
+        x: Tensor,  # (b t d) noisy representations
+        k: Tensor,  # (b) diffusion step
+        wish: VRDMConditioning,
+    ) -> Tensor:  # (b t d) v
         "Predict v."
         theta = either(wish.phase_on, wish.theta, phase_grid(x.shape[1]).to(x))
         prompt = either(wish.prompt_on, self.prompt(wish.prompt), self.no_prompt)
-        prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.)
-        phases = either(wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase)
-        tokens = torch.cat([prompt[:,None], self.inward(x)], 1)
-        place = circular_positions(torch.cat([prompt_theta[:,None], theta], 1), self.config.dim//self.config.heads//2)
-        cond = self.step(fourier_features(k/TRAINING_STEPS, 64)) + either(wish.ef_on, self.ef(fourier_features(wish.ef, 64)), self.no_ef)
-        for layer in self.layers: tokens = layer(tokens, phases, place, cond)
-        return self.outward(self.norm(tokens[:,1:]))
+        prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.0)
+        phases = either(
+            wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase
+        )
+        tokens = torch.cat([prompt[:, None], self.inward(x)], 1)
+        place = circular_positions(
+            torch.cat([prompt_theta[:, None], theta], 1), self.config.dim // self.config.heads // 2
+        )
+        cond = self.step(fourier_features(k / TRAINING_STEPS, 64)) + either(
+            wish.ef_on, self.ef(fourier_features(wish.ef, 64)), self.no_ef
+        )
+        for layer in self.layers:
+            tokens = layer(tokens, phases, place, cond)
+        return self.outward(self.norm(tokens[:, 1:]))
 
-    def loss(self, batch:dict[str,Tensor], chance:BatchRandom|None=None)->dict[str,Tensor]:
-        "Diffusion loss with each condition forgotten now and then; the prompt is any frame of the beat."
+    def loss(
+        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    ) -> dict[str, Tensor]:
+        """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
+        the beat."""
         reps, theta = batch['reps'], batch['theta']
         b, t, _ = reps.shape
         chance = chance or BatchRandom()
-        i, at = (t*chance.uniform(b, device=reps.device)).long(), torch.arange(b, device=reps.device)
+        i, at = (t * chance.uniform(b, device=reps.device)).long(), torch.arange(
+            b, device=reps.device
+        )
         on = [condition_dropout_mask(b, self.config.forget, chance, reps.device) for _ in range(3)]
-        w = VRDMConditioning(theta, reps[at,i], theta[at,i], batch['ef'].to(reps), *on)
-        return dict(loss=diffusion_loss(lambda x,k: self(x, k, w), reps, chance))
+        w = VRDMConditioning(theta, reps[at, i], theta[at, i], batch['ef'].to(reps), *on)
+        return dict(loss=diffusion_loss(lambda x, k: self(x, k, w), reps, chance))
 
-    def sample(self,
-        wish:VRDMConditioning, # what the beat shall be
-        generator:torch.Generator|None=None,
-        steps:int=8,
-        guidance:tuple[float,float,float]=(1., 1., 1.), # of phase, prompt, EF
-        watch=None, # called with (step, state, clean), see `diffusion.sample`
-    )->Tensor: # (b t d) representations
+    def sample(
+        self,
+        wish: VRDMConditioning,  # what the beat shall be
+        generator: torch.Generator | None = None,
+        steps: int = 8,
+        guidance: tuple[float, float, float] = (1.0, 1.0, 1.0),  # of phase, prompt, EF
+        watch=None,  # called with (step, state, clean), see `diffusion.sample`
+    ) -> Tensor:  # (b t d) representations
         "Draw a beat of representations."
-        def predict(x, k): return guided(lambda on: self(x, k, wish.only(*on)), guidance)
-        return sample(predict, (*wish.theta.shape, self.config.reps), generator, steps, wish.theta.device, watch)
+
+        def predict(x, k):
+            return guided(lambda on: self(x, k, wish.only(*on)), guidance)
+
+        return sample(
+            predict,
+            (*wish.theta.shape, self.config.reps),
+            generator,
+            steps,
+            wish.theta.device,
+            watch,
+        )

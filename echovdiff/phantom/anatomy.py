@@ -16,153 +16,191 @@ from .heart import emptying, opening, smoothstep
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #3591f084
 def likely(
-    mode:float, # the usual value
-    lo:float, # lowest value that `draw` picks
-    hi:float, # highest value that `draw` picks
+    mode: float,  # the usual value
+    lo: float,  # lowest value that `draw` picks
+    hi: float,  # highest value that `draw` picks
 ):
     "A dataclass field with a triangular distribution from `lo` to `hi` that peaks at `mode`."
     return field(default=mode, metadata={'triangle': (lo, mode, hi)})
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #ba869cfa
 def triangular(
-    u:float, # uniform in [0,1)
-    lo:float, mode:float, hi:float, # corners of the triangle
-)->float: # in [lo, hi]
+    u: float,  # uniform in [0,1)
+    lo: float,
+    mode: float,
+    hi: float,  # corners of the triangle
+) -> float:  # in [lo, hi]
     "The inverse of a triangular distribution function."
-    if hi == lo: return lo
-    share = (mode-lo)/(hi-lo)
-    if u < share: return lo + math.sqrt(u*(hi-lo)*(mode-lo))
-    return hi - math.sqrt((1-u)*(hi-lo)*(hi-mode))
+    if hi == lo:
+        return lo
+    share = (mode - lo) / (hi - lo)
+    if u < share:
+        return lo + math.sqrt(u * (hi - lo) * (mode - lo))
+    return hi - math.sqrt((1 - u) * (hi - lo) * (hi - mode))
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #efd0795f
 class Drawn:
     "A frozen dataclass whose fields come from `likely`, and which can be drawn at random."
+
     @classmethod
-    def draw(cls,
-        generator:torch.Generator|None=None, # source of all randomness
-        **fixed, # numbers to hold, e.g. `ef=.3`
-    ): # an instance of the class
+    def draw(
+        cls,
+        generator: torch.Generator | None = None,  # source of all randomness
+        **fixed,  # numbers to hold, e.g. `ef=.3`
+    ):  # an instance of the class
         "Draw every number from its triangle, but for those in `fixed`."
         u = torch.rand(len(fields(cls)), generator=generator, dtype=torch.float64).tolist()
-        picked = {f.name: triangular(x, *f.metadata['triangle']) for f,x in zip(fields(cls), u)}
+        picked = {f.name: triangular(x, *f.metadata['triangle']) for f, x in zip(fields(cls), u)}
         return cls(**{**picked, **fixed})
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #df65f0d2
 @dataclass(frozen=True)
 class Anatomy(Drawn):
-    "Shape, motion and rhythm of a heart. Lengths are shares of the LV length at ED, angles radians."
-    ef:float = likely(.55, .10, .80)           # ejection fraction
-    alpha:float = likely(.38, .25, .55)        # systolic fraction of the beat
-    heart_rate:float = likely(68., 40., 150.)  # beats per minute
-    length:float = likely(.42, .29, .66)       # LV cavity, apex to annulus, at ED; share of the image side
-    aspect:float = likely(.28, .20, .38)       # LV half width
-    belly:float = likely(.58, .42, .72)        # where along the axis the LV is widest
-    bullet:float = likely(2.2, 1.7, 3.2)       # 2: an ellipse; less: a pointed apex, more: a blunt one
-    annulus:float = likely(.72, .5, .95)       # width at the annulus over the widest
-    sigmoid:float = likely(.0, .0, .4)         # bulge of the basal septum into the LV, share of the half width
-    bend:float = likely(0., -.14, .14)         # curvature of the long axis
-    apex_x:float = likely(.47, .38, .60)       # the LV apex in the image, shares of the image side
-    apex_y:float = likely(.18, .08, .30)
-    tilt:float = likely(.16, -.20, .50)        # long axis against the vertical
-    wall:float = likely(.148, .08, .24)       # lateral wall
-    septum:float = likely(.92, .6, 1.35)       # septal over lateral wall
-    cap:float = likely(.95, .4, 1.5)          # apical over lateral wall
-    shortening:float = likely(.30, .16, .44)   # shortening of the long axis over EF
-    descent:float = likely(.15, 0., .4)        # share of it by which the apex of the cavity comes down
-    thickening:float = likely(.28, 0., .9)     # growth of the wall's thickness over EF
-    septal:float = likely(.85, .4, 1.2)        # how far the septum moves in; the lateral wall 2 minus it
-    rocking:float = likely(0., -.07, .07)      # sideways swing of the base in systole
-    atrium:float = likely(.56, .25, .92)      # LA length at ED
-    atrium_width:float = likely(.27, .15, .42) # LA half width
-    atrium_x:float = likely(-.12, -.28, .05)   # middle of the LA against the LV axis, to which it is inclined
-    reservoir:float = likely(.14, 0., .45)     # widening of the atria in systole
-    rv:float = likely(.42, .22, .75)           # RV width at the base
-    rv_apex:float = likely(.2, .05, .45)       # where along the LV the RV begins
-    rv_squeeze:float = likely(.25, .05, .45)   # the RV free wall comes in by this share, for an EF of .6
-    tricuspid:float = likely(1.9, 1.2, 2.8)    # excursion of the lateral tricuspid annulus over the mitral
-    right_atrium:float = likely(.27, .16, .46) # RA half width
-    aorta:float = likely(.3, 0., 1.)           # above .6 the aortic root is in view
-    papillary:float = likely(.4, 0., 1.)       # size of the papillary muscle
-    trabecula:float = likely(.3, 0., 1.)       # roughness of the apical inner wall
-    thrust:float = likely(.7, .55, .95)        # the smaller, the earlier in systole the ventricle empties
-    relaxing:float = likely(.06, .02, .15)     # share of diastole before the mitral valve opens
-    filling:float = likely(.36, .28, .42)      # share of diastole that the E wave takes at rest
-    e_wave:float = likely(.7, .5, .85)         # share of filling in the E wave, the rest in the A wave
-    leaflet:float = likely(.53, .505, .60)     # mean length of a leaflet over the annulus
+    """Shape, motion and rhythm of a heart. Lengths are shares of the LV length at ED, angles
+    radians."""
+
+    ef: float = likely(0.55, 0.10, 0.80)  # ejection fraction
+    alpha: float = likely(0.38, 0.25, 0.55)  # systolic fraction of the beat
+    heart_rate: float = likely(68.0, 40.0, 150.0)  # beats per minute
+    length: float = likely(
+        0.42, 0.29, 0.66
+    )  # LV cavity, apex to annulus, at ED; share of the image side
+    aspect: float = likely(0.28, 0.20, 0.38)  # LV half width
+    belly: float = likely(0.58, 0.42, 0.72)  # where along the axis the LV is widest
+    bullet: float = likely(2.2, 1.7, 3.2)  # 2: an ellipse; less: a pointed apex, more: a blunt one
+    annulus: float = likely(0.72, 0.5, 0.95)  # width at the annulus over the widest
+    sigmoid: float = likely(
+        0.0, 0.0, 0.4
+    )  # bulge of the basal septum into the LV, share of the half width
+    bend: float = likely(0.0, -0.14, 0.14)  # curvature of the long axis
+    apex_x: float = likely(0.47, 0.38, 0.60)  # the LV apex in the image, shares of the image side
+    apex_y: float = likely(0.18, 0.08, 0.30)
+    tilt: float = likely(0.16, -0.20, 0.50)  # long axis against the vertical
+    wall: float = likely(0.148, 0.08, 0.24)  # lateral wall
+    septum: float = likely(0.92, 0.6, 1.35)  # septal over lateral wall
+    cap: float = likely(0.95, 0.4, 1.5)  # apical over lateral wall
+    shortening: float = likely(0.30, 0.16, 0.44)  # shortening of the long axis over EF
+    descent: float = likely(
+        0.15, 0.0, 0.4
+    )  # share of it by which the apex of the cavity comes down
+    thickening: float = likely(0.28, 0.0, 0.9)  # growth of the wall's thickness over EF
+    septal: float = likely(
+        0.85, 0.4, 1.2
+    )  # how far the septum moves in; the lateral wall 2 minus it
+    rocking: float = likely(0.0, -0.07, 0.07)  # sideways swing of the base in systole
+    atrium: float = likely(0.56, 0.25, 0.92)  # LA length at ED
+    atrium_width: float = likely(0.27, 0.15, 0.42)  # LA half width
+    atrium_x: float = likely(
+        -0.12, -0.28, 0.05
+    )  # middle of the LA against the LV axis, to which it is inclined
+    reservoir: float = likely(0.14, 0.0, 0.45)  # widening of the atria in systole
+    rv: float = likely(0.42, 0.22, 0.75)  # RV width at the base
+    rv_apex: float = likely(0.2, 0.05, 0.45)  # where along the LV the RV begins
+    rv_squeeze: float = likely(
+        0.25, 0.05, 0.45
+    )  # the RV free wall comes in by this share, for an EF of .6
+    tricuspid: float = likely(
+        1.9, 1.2, 2.8
+    )  # excursion of the lateral tricuspid annulus over the mitral
+    right_atrium: float = likely(0.27, 0.16, 0.46)  # RA half width
+    aorta: float = likely(0.3, 0.0, 1.0)  # above .6 the aortic root is in view
+    papillary: float = likely(0.4, 0.0, 1.0)  # size of the papillary muscle
+    trabecula: float = likely(0.3, 0.0, 1.0)  # roughness of the apical inner wall
+    thrust: float = likely(
+        0.7, 0.55, 0.95
+    )  # the smaller, the earlier in systole the ventricle empties
+    relaxing: float = likely(0.06, 0.02, 0.15)  # share of diastole before the mitral valve opens
+    filling: float = likely(0.36, 0.28, 0.42)  # share of diastole that the E wave takes at rest
+    e_wave: float = likely(0.7, 0.5, 0.85)  # share of filling in the E wave, the rest in the A wave
+    leaflet: float = likely(0.53, 0.505, 0.60)  # mean length of a leaflet over the annulus
 
     def __post_init__(self):
         if not 0 < self.alpha < 1:
-            raise ValueError(f'alpha must lie in (0,1), got {self.alpha}: the systolic share of a beat')
+            raise ValueError(
+                f'alpha must lie in (0,1), got {self.alpha}: the systolic share of a beat'
+            )
         if not 0 <= self.ef < 1:
             raise ValueError(f'ef must be a fraction in [0,1), got {self.ef}: 60 % is .60')
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #43363927
 def profile(
-    a:Anatomy,
-    s:Tensor, # position along the long axis: 0 apex, 1 mitral annulus; clamped
-)->Tensor: # half width there as a share of the widest
+    a: Anatomy,
+    s: Tensor,  # position along the long axis: 0 apex, 1 mitral annulus; clamped
+) -> Tensor:  # half width there as a share of the widest
     "Outline of the LV: a superellipse above the belly, a parabola from there to the annulus."
     s = s.clamp(0, 1)
-    upper = (1 - ((a.belly-s)/a.belly).clamp(0, 1)**a.bullet).clamp(min=0)**(1/a.bullet)
-    lower = 1 - (1-a.annulus)*((s-a.belly)/(1-a.belly)).clamp(min=0)**2
+    upper = (1 - ((a.belly - s) / a.belly).clamp(0, 1) ** a.bullet).clamp(min=0) ** (1 / a.bullet)
+    lower = 1 - (1 - a.annulus) * ((s - a.belly) / (1 - a.belly)).clamp(min=0) ** 2
     return torch.where(s < a.belly, upper, lower)
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #5b23c02e
 def septal_profile(
-    a:Anatomy,
-    s:Tensor, # position along the long axis
-)->Tensor: # half width of the septal side
+    a: Anatomy,
+    s: Tensor,  # position along the long axis
+) -> Tensor:  # half width of the septal side
     "The same with the bulge of a sigmoid septum near the base."
-    return profile(a, s) - a.sigmoid*torch.exp(-((s-.82)/.13)**2)*smoothstep(s/.3)
+    return profile(a, s) - a.sigmoid * torch.exp(-(((s - 0.82) / 0.13) ** 2)) * smoothstep(s / 0.3)
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #c65ce18c
 @dataclass
 class State:
     "A heart at given moments; every tensor (t 1 1)."
-    strain:Tensor   # emptying times EF of the beat
-    apex:Tensor     # z of the cavity's apex, image sides
-    base:Tensor     # z of the mitral annulus, image sides
-    width:Tensor    # LV width over its width at ED
-    wall:Tensor     # wall thickness over that at ED
-    drop:Tensor     # mitral annulus towards the apex, image sides
-    fill:Tensor     # widening of the atria, share
-    squeeze:Tensor  # RV width over its width at ED
-    opening:Tensor  # mitral valve: 0 closed, 1 wide open
+
+    strain: Tensor  # emptying times EF of the beat
+    apex: Tensor  # z of the cavity's apex, image sides
+    base: Tensor  # z of the mitral annulus, image sides
+    width: Tensor  # LV width over its width at ED
+    wall: Tensor  # wall thickness over that at ED
+    drop: Tensor  # mitral annulus towards the apex, image sides
+    fill: Tensor  # widening of the atria, share
+    squeeze: Tensor  # RV width over its width at ED
+    opening: Tensor  # mitral valve: 0 closed, 1 wide open
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #4668b875
 def state(
-    a:Anatomy,
-    tau:Tensor, # (t) time since ED as a fraction of the beat
-    ef:Tensor|None=None, # (t) ejection fraction of each frame's beat; the heart's own when None
-)->State:
-    "Where the walls and planes of the heart are; the LV's area-length volume is 1 - EF times emptying."
-    c = emptying(a, tau)[:,None,None]
-    strain = c*(a.ef if ef is None else ef[:,None,None])
-    shorter = a.length*a.shortening*strain
-    apex, drop = a.descent*shorter, (1-a.descent)*shorter
-    width = torch.sqrt((1-strain)*a.length/(a.length-shorter))
-    return State(strain, apex, a.length-drop, width, 1+a.thickening*strain, drop,
-                 a.reservoir*strain/.6, 1-a.rv_squeeze*(strain/.6).clamp(max=1.3),
-                 opening(a, tau)[:,None,None])
+    a: Anatomy,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat
+    ef: (
+        Tensor | None
+    ) = None,  # (t) ejection fraction of each frame's beat; the heart's own when None
+) -> State:
+    """Where the walls and planes of the heart are; the LV's area-length volume is 1 - EF times
+    emptying."""
+    c = emptying(a, tau)[:, None, None]
+    strain = c * (a.ef if ef is None else ef[:, None, None])
+    shorter = a.length * a.shortening * strain
+    apex, drop = a.descent * shorter, (1 - a.descent) * shorter
+    width = torch.sqrt((1 - strain) * a.length / (a.length - shorter))
+    return State(
+        strain,
+        apex,
+        a.length - drop,
+        width,
+        1 + a.thickening * strain,
+        drop,
+        a.reservoir * strain / 0.6,
+        1 - a.rv_squeeze * (strain / 0.6).clamp(max=1.3),
+        opening(a, tau)[:, None, None],
+    )
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #c90d348a
 def to_axis(
-    a:Anatomy,
-    p:Tensor, # (... 2) x, y in the image
-)->tuple[Tensor,Tensor]: # (...) x across, z along the LV long axis, image sides
+    a: Anatomy,
+    p: Tensor,  # (... 2) x, y in the image
+) -> tuple[Tensor, Tensor]:  # (...) x across, z along the LV long axis, image sides
     "Image coordinates to the heart's own: z from apex (0) to base, x towards the lateral wall."
-    x, y = p[...,0]-a.apex_x, p[...,1]-a.apex_y
+    x, y = p[..., 0] - a.apex_x, p[..., 1] - a.apex_y
     cos, sin = math.cos(a.tilt), math.sin(a.tilt)
-    z = sin*x + cos*y
-    return cos*x - sin*y - a.bend*a.length*(z/a.length)**2, z
+    z = sin * x + cos * y
+    return cos * x - sin * y - a.bend * a.length * (z / a.length) ** 2, z
 
 # %% ../../nbs/phantom/03_anatomy.ipynb #18f4fff3
 def from_axis(
-    a:Anatomy,
-    x:Tensor, # (...) across the long axis, image sides
-    z:Tensor, # (...) along it
-)->Tensor: # (... 2) x, y in the image
+    a: Anatomy,
+    x: Tensor,  # (...) across the long axis, image sides
+    z: Tensor,  # (...) along it
+) -> Tensor:  # (... 2) x, y in the image
     "The inverse of `to_axis`."
-    x = x + a.bend*a.length*(z/a.length)**2
+    x = x + a.bend * a.length * (z / a.length) ** 2
     cos, sin = math.cos(a.tilt), math.sin(a.tilt)
-    return torch.stack([cos*x + sin*z + a.apex_x, cos*z - sin*x + a.apex_y], -1)
+    return torch.stack([cos * x + sin * z + a.apex_x, cos * z - sin * x + a.apex_y], -1)

@@ -19,82 +19,101 @@ from torch import Tensor
 from .heart import pixels, smoothstep
 from .anatomy import Anatomy, State, from_axis, state, to_axis
 from echovdiff.phantom.tissue import (
-    Row, across, along, annulus_drop, atrial_shift, material, row_at_ed, row_now, unswing,
+    Row,
+    across,
+    along,
+    annulus_drop,
+    atrial_shift,
+    material,
+    row_at_ed,
+    row_now,
+    unswing,
 )
 
 # %% ../../nbs/phantom/05_chambers.ipynb #6c734091
 def ellipse(
-    x:Tensor, z:Tensor, # coordinates on the LV axis
-    at:tuple[float,float], # centre
-    half:tuple[float,float], # half axes
-    power:float=2.4, # 2: ellipse; more: boxier
-)->Tensor: # about the distance to the edge, > 0 inside, image sides
+    x: Tensor,
+    z: Tensor,  # coordinates on the LV axis
+    at: tuple[float, float],  # centre
+    half: tuple[float, float],  # half axes
+    power: float = 2.4,  # 2: ellipse; more: boxier
+) -> Tensor:  # about the distance to the edge, > 0 inside, image sides
     "Inside measure of a superellipse."
-    r = (((x-at[0])/half[0]).abs()**power + ((z-at[1])/half[1]).abs()**power)**(1/power)
-    return (1-r)*min(half)
+    r = (((x - at[0]) / half[0]).abs() ** power + ((z - at[1]) / half[1]).abs() ** power) ** (
+        1 / power
+    )
+    return (1 - r) * min(half)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #b352b8b5
 def inside(
-    *distances:Tensor, # distances from several edges, > 0 on the inner side
-)->Tensor: # > 0 where all of them are
+    *distances: Tensor,  # distances from several edges, > 0 on the inner side
+) -> Tensor:  # > 0 where all of them are
     "The distance to the nearest edge."
     return reduce(torch.minimum, distances)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #dad943ca
 def ventricles(
-    row:Row, # the surfaces of each row
-    x:Tensor, # (...) across the LV axis
-    top:Tensor, cap:Tensor, # (...) distance below the cavity's apex, and below the outer apex
-    base:Tensor, # (...) distance above the valve plane
-    rv_top:Tensor, # (...) distance below the apex of the RV
-)->list[Tensor]: # LV, myocardium, RV: about the distance to the edge, > 0 inside, image sides
+    row: Row,  # the surfaces of each row
+    x: Tensor,  # (...) across the LV axis
+    top: Tensor,
+    cap: Tensor,  # (...) distance below the cavity's apex, and below the outer apex
+    base: Tensor,  # (...) distance above the valve plane
+    rv_top: Tensor,  # (...) distance below the apex of the RV
+) -> list[Tensor]:  # LV, myocardium, RV: about the distance to the edge, > 0 inside, image sides
     "What lies between the surfaces."
-    lv = inside(x-row.septal, row.lateral-x, top, base)
-    epi = inside(x-row.septum, row.epi-x, cap, base)
-    rv = inside(x-row.rv_wall, row.septum-x, rv_top, base)
+    lv = inside(x - row.septal, row.lateral - x, top, base)
+    epi = inside(x - row.septum, row.epi - x, cap, base)
+    rv = inside(x - row.rv_wall, row.septum - x, rv_top, base)
     return [lv, inside(epi, -lv), rv]
 
 # %% ../../nbs/phantom/05_chambers.ipynb #a8936d85
 def above_ventricles(
-    a:Anatomy,
-    x:Tensor, z:Tensor, # (...) coordinates on the LV axis, at ED
-)->list[Tensor]: # LA, RA, aortic root: about the distance to the edge, > 0 inside, image sides
+    a: Anatomy,
+    x: Tensor,
+    z: Tensor,  # (...) coordinates on the LV axis, at ED
+) -> list[Tensor]:  # LA, RA, aortic root: about the distance to the edge, > 0 inside, image sides
     "The atria, cut off by the valve plane, and the root of the aorta where it is in view."
-    L, base, at = a.length, z-a.length, a.length*(1+.43*a.atrium)
+    L, base, at = a.length, z - a.length, a.length * (1 + 0.43 * a.atrium)
     x = x - atrial_shift(a, z)
-    aorta = ellipse(x, z, (-.75*L*a.aspect*a.annulus, 1.1*L), (.1*L, .22*L))
-    aorta = inside(aorta, base+.04*L) if a.aorta > .6 else torch.full_like(x, -1.)
-    la = ellipse(x, z, (0., at), (L*a.atrium_width, .57*L*a.atrium))
-    la = inside(la, base, -aorta-.015)
-    side = -L*(a.aspect*a.annulus+.6*a.wall*a.septum+a.right_atrium)
-    ra = ellipse(x, z, (side, at), (L*a.right_atrium, .57*L*a.atrium))
-    return [la, inside(ra, base, -la-.012), aorta]
+    aorta = ellipse(x, z, (-0.75 * L * a.aspect * a.annulus, 1.1 * L), (0.1 * L, 0.22 * L))
+    aorta = inside(aorta, base + 0.04 * L) if a.aorta > 0.6 else torch.full_like(x, -1.0)
+    la = ellipse(x, z, (0.0, at), (L * a.atrium_width, 0.57 * L * a.atrium))
+    la = inside(la, base, -aorta - 0.015)
+    side = -L * (a.aspect * a.annulus + 0.6 * a.wall * a.septum + a.right_atrium)
+    ra = ellipse(x, z, (side, at), (L * a.right_atrium, 0.57 * L * a.atrium))
+    return [la, inside(ra, base, -la - 0.012), aorta]
 
 # %% ../../nbs/phantom/05_chambers.ipynb #bcab727c
 PARTS = 'lv', 'myocardium', 'la', 'rv', 'ra', 'aorta'  # the structures, in the order of `parts`
 
 # %% ../../nbs/phantom/05_chambers.ipynb #2d484d96
 def parts(
-    a:Anatomy,
-    x:Tensor, z:Tensor, # (...) coordinates on the LV axis, at ED
-)->Tensor: # (6 ...) about the distance to the edge of each structure, > 0 inside, image sides
+    a: Anatomy,
+    x: Tensor,
+    z: Tensor,  # (...) coordinates on the LV axis, at ED
+) -> Tensor:  # (6 ...) about the distance to the edge of each structure, > 0 inside, image sides
     "All structures at ED, in the order of `PARTS`."
     L, row = a.length, row_at_ed(a, z)
-    lv, wall, rv = ventricles(row, x, z, z+L*a.wall*a.cap, L-z, z-L*a.rv_apex)
+    lv, wall, rv = ventricles(row, x, z, z + L * a.wall * a.cap, L - z, z - L * a.rv_apex)
     la, ra, aorta = above_ventricles(a, x, z)
     return torch.stack([lv, wall, la, rv, ra, aorta])
 
 # %% ../../nbs/phantom/05_chambers.ipynb #9c0c7d36
 def parts_now(
-    a:Anatomy, st:State,
-    x:Tensor, z:Tensor, # (t h w) or (1 h w) coordinates on the LV axis, now
-)->Tensor: # (6 t h w) about the distance to the edge of each structure, > 0 inside, image sides
-    "All structures at given moments: the ventricles by their surfaces now, the rest by where they lay at ED."
+    a: Anatomy,
+    st: State,
+    x: Tensor,
+    z: Tensor,  # (t h w) or (1 h w) coordinates on the LV axis, now
+) -> Tensor:  # (6 t h w) about the distance to the edge of each structure, > 0 inside, image sides
+    """All structures at given moments: the ventricles by their surfaces now, the rest by where
+    they lay at ED."""
     x = unswing(a, st, x, z)
     z0 = along(a, st, x, z)
     row = row_now(a, st, row_at_ed(a, z0), z0)
-    base = a.length-annulus_drop(a, st, x)-z
-    lv, wall, rv = ventricles(row, x, z-st.apex, z+a.length*a.wall*a.cap, base, z0-a.length*a.rv_apex)
+    base = a.length - annulus_drop(a, st, x) - z
+    lv, wall, rv = ventricles(
+        row, x, z - st.apex, z + a.length * a.wall * a.cap, base, z0 - a.length * a.rv_apex
+    )
     la, ra, aorta = above_ventricles(a, across(a, st, x, z0), z0)
     return torch.stack([lv, wall, la, rv, ra, aorta])
 
@@ -102,67 +121,78 @@ def parts_now(
 @dataclass
 class Leaflet:
     "One leaflet at given moments; every tensor (t 1 1), image sides and radians."
-    x:Tensor     # the hinge
-    z:Tensor
-    side:int     # 1: it reaches to the right, -1: to the left
-    blade:Tensor # length from hinge to tip
-    angle:Tensor # against the annulus, towards the apex
-    bow:Tensor   # how far it bulges
+
+    x: Tensor  # the hinge
+    z: Tensor
+    side: int  # 1: it reaches to the right, -1: to the left
+    blade: Tensor  # length from hinge to tip
+    angle: Tensor  # against the annulus, towards the apex
+    bow: Tensor  # how far it bulges
 
 # %% ../../nbs/phantom/05_chambers.ipynb #ecb69dcd
 def leaflets(
-    a:Anatomy, st:State,
-)->list[Leaflet]: # anterior and posterior mitral, septal and lateral tricuspid
+    a: Anatomy,
+    st: State,
+) -> list[Leaflet]:  # anterior and posterior mitral, septal and lateral tricuspid
     "Hinged at the annulus; shut, the tips meet; open, they point to the apex."
     ed = row_at_ed(a, torch.full_like(st.base, a.length))
     now = row_now(a, st, ed, torch.full_like(st.base, a.length))
-    shut = math.acos(1/(2*a.leaflet))
-    angle, made = shut + (1.3-shut)*st.opening, []
-    for left,right in ((now.septal, now.lateral), (now.rv_wall, now.septum)):
-        for hinge,side,share in ((left, 1, 1.1), (right, -1, .9)):
-            blade = (right-left)*a.leaflet*share
+    shut = math.acos(1 / (2 * a.leaflet))
+    angle, made = shut + (1.3 - shut) * st.opening, []
+    for left, right in ((now.septal, now.lateral), (now.rv_wall, now.septum)):
+        for hinge, side, share in ((left, 1, 1.1), (right, -1, 0.9)):
+            blade = (right - left) * a.leaflet * share
             z = a.length - annulus_drop(a, st, hinge)
-            made.append(Leaflet(hinge, z, side, blade, angle, .2*blade*(1-.5*st.opening)))
+            made.append(Leaflet(hinge, z, side, blade, angle, 0.2 * blade * (1 - 0.5 * st.opening)))
     return made
 
 # %% ../../nbs/phantom/05_chambers.ipynb #a7363941
 def on_leaflet(
-    leaf:Leaflet,
-    x:Tensor, z:Tensor, # (t h w) coordinates on the LV axis, swing taken off
-)->tuple[Tensor,Tensor]: # (t h w) place along the leaflet, 0 hinge, 1 tip; (t h w) off it, image sides
+    leaf: Leaflet,
+    x: Tensor,
+    z: Tensor,  # (t h w) coordinates on the LV axis, swing taken off
+) -> tuple[
+    Tensor, Tensor
+]:  # (t h w) place along the leaflet, 0 hinge, 1 tip; (t h w) off it, image sides
     "A leaflet's own coordinates."
-    dx, dz = (x-leaf.x)*leaf.side, leaf.z-z
-    along_ = (dx*leaf.angle.cos() + dz*leaf.angle.sin())/leaf.blade
-    return along_, dz*leaf.angle.cos() - dx*leaf.angle.sin() - leaf.bow*along_*(1-along_)
+    dx, dz = (x - leaf.x) * leaf.side, leaf.z - z
+    along_ = (dx * leaf.angle.cos() + dz * leaf.angle.sin()) / leaf.blade
+    return along_, dz * leaf.angle.cos() - dx * leaf.angle.sin() - leaf.bow * along_ * (1 - along_)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #daca5f2b
 def off_leaflet(
-    leaf:Leaflet,
-    along_:Tensor, off:Tensor, # (t h w) a leaflet's own coordinates
-)->tuple[Tensor,Tensor]: # (t h w) x, z on the LV axis, swing taken off
+    leaf: Leaflet,
+    along_: Tensor,
+    off: Tensor,  # (t h w) a leaflet's own coordinates
+) -> tuple[Tensor, Tensor]:  # (t h w) x, z on the LV axis, swing taken off
     "The inverse of `on_leaflet`."
-    r, v = along_*leaf.blade, off + leaf.bow*along_*(1-along_)
+    r, v = along_ * leaf.blade, off + leaf.bow * along_ * (1 - along_)
     cos, sin = leaf.angle.cos(), leaf.angle.sin()
-    return leaf.x + leaf.side*(r*cos - v*sin), leaf.z - r*sin - v*cos
+    return leaf.x + leaf.side * (r * cos - v * sin), leaf.z - r * sin - v * cos
 
 # %% ../../nbs/phantom/05_chambers.ipynb #cfcfbfd6
-THICK = .0048 # half the thickness of a leaflet, image sides
+THICK = 0.0048  # half the thickness of a leaflet, image sides
 
 # %% ../../nbs/phantom/05_chambers.ipynb #bb9a33da
 def leaflet_echo(
-    along_:Tensor, off:Tensor, # (t h w) a leaflet's own coordinates
-)->Tensor: # (t h w) 1 on the leaflet, 0 off it
+    along_: Tensor,
+    off: Tensor,  # (t h w) a leaflet's own coordinates
+) -> Tensor:  # (t h w) 1 on the leaflet, 0 off it
     "A blade from hinge to tip, and a hint of chordae beyond it."
-    reach = smoothstep(along_/.05)*smoothstep((1.9-along_)/.3)
-    return torch.exp(-(off/THICK)**2)*reach*(1-.8*smoothstep((along_-.97)/.06))
+    reach = smoothstep(along_ / 0.05) * smoothstep((1.9 - along_) / 0.3)
+    return torch.exp(-((off / THICK) ** 2)) * reach * (1 - 0.8 * smoothstep((along_ - 0.97) / 0.06))
 
 # %% ../../nbs/phantom/05_chambers.ipynb #d451defe
-LO, HI, SIDE = -.25, 1.25, 192  # a sheet of tissue at ED reaches beyond the image; its side in samples
+LO, HI, SIDE = (
+    -0.25,
+    1.25,
+    192,
+)  # a sheet of tissue at ED reaches beyond the image; its side in samples
 
 # %% ../../nbs/phantom/05_chambers.ipynb #14c53489
 def sheet_places(
-    device:torch.device|str='cpu',
-)->Tensor: # (n n 2) x, y in the image, image sides
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n n 2) x, y in the image, image sides
     "Where the samples of a sheet of tissue lie at ED."
     i = torch.linspace(LO, HI, SIDE, device=device)
     y, x = torch.meshgrid(i, i, indexing='ij')
@@ -170,53 +200,59 @@ def sheet_places(
 
 # %% ../../nbs/phantom/05_chambers.ipynb #7ddbd5cf
 def on_sheet(
-    sheet:Tensor, # (c n n)
-    p:Tensor, # (t h w 2) places at ED, image sides
-)->Tensor: # (t c h w)
+    sheet: Tensor,  # (c n n)
+    p: Tensor,  # (t h w 2) places at ED, image sides
+) -> Tensor:  # (t c h w)
     "What a sheet of tissue holds at given places."
     t, h, w, _ = p.shape
-    grid = ((p-LO)/(HI-LO)*2-1).reshape(1, t*h, w, 2)
+    grid = ((p - LO) / (HI - LO) * 2 - 1).reshape(1, t * h, w, 2)
     seen = F.grid_sample(sheet[None], grid, align_corners=True, padding_mode='reflection')
     return seen[0].reshape(-1, t, h, w).movedim(0, 1)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #531d4474
 def places_at_ed(
-    a:Anatomy, st:State,
-    p:Tensor, # (t h w 2) or (1 h w 2) places now, image sides
-)->Tensor: # (t h w 2) where their tissue lay at ED
+    a: Anatomy,
+    st: State,
+    p: Tensor,  # (t h w 2) or (1 h w 2) places now, image sides
+) -> Tensor:  # (t h w 2) where their tissue lay at ED
     "`material` in image coordinates, computed on every second place: motion is smooth."
-    half = F.interpolate(p.movedim(-1, 1), scale_factor=.5, mode='bilinear', align_corners=True)
+    half = F.interpolate(p.movedim(-1, 1), scale_factor=0.5, mode='bilinear', align_corners=True)
     half = half.movedim(1, -1)
     moved = from_axis(a, *material(a, st, *to_axis(a, half))) - half
-    moved = F.interpolate(moved.movedim(-1, 1), size=p.shape[1:3], mode='bilinear', align_corners=True)
+    moved = F.interpolate(
+        moved.movedim(-1, 1), size=p.shape[1:3], mode='bilinear', align_corners=True
+    )
     return p + moved.movedim(1, -1)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #6efa6f27
 def masks(
-    a:Anatomy,
-    st:State,
-    shift:Tensor|None=None, # (t 2) drift of the probe, image sides
-    size:int=112, # image side, px; even
-)->Tensor: # (t 6 h w) in [0,1]: the share of each pixel that is LV, myocardium, LA, RV, RA, aorta
+    a: Anatomy,
+    st: State,
+    shift: Tensor | None = None,  # (t 2) drift of the probe, image sides
+    size: int = 112,  # image side, px; even
+) -> (
+    Tensor
+):  # (t 6 h w) in [0,1]: the share of each pixel that is LV, myocardium, LA, RV, RA, aorta
     "The true masks, anti-aliased: their sums are areas in px²."
-    p = pixels(size//2, st.base.device)[None]
-    if shift is not None: p = p - shift[:,None,None]
+    p = pixels(size // 2, st.base.device)[None]
+    if shift is not None:
+        p = p - shift[:, None, None]
     edge = parts_now(a, st, *to_axis(a, p)).movedim(0, 1)
-    return (F.interpolate(edge, scale_factor=2, mode='bilinear')*size+.5).clamp(0, 1)
+    return (F.interpolate(edge, scale_factor=2, mode='bilinear') * size + 0.5).clamp(0, 1)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #dc8b7318
 def displacement(
-    a:Anatomy,
-    tau:Tensor, # (t) time since ED as a fraction of the beat
-    size:int=112, # image side, px
-    valves:bool=True, # leaflets move by themselves; False: as the tissue around them
-)->Tensor: # (t h w 2) dx, dy in px: pixel + displacement = where its tissue lay at ED
+    a: Anatomy,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat
+    size: int = 112,  # image side, px
+    valves: bool = True,  # leaflets move by themselves; False: as the tissue around them
+) -> Tensor:  # (t h w 2) dx, dy in px: pixel + displacement = where its tissue lay at ED
     "The exact motion of tissue, leaflets included, from each frame back to ED."
-    p, st, start = pixels(size, tau.device)[None], state(a, tau), state(a, tau[:1]*0)
+    p, st, start = pixels(size, tau.device)[None], state(a, tau), state(a, tau[:1] * 0)
     x, z = to_axis(a, p)
     to = from_axis(a, *material(a, st, x, z))
-    for leaf,first in zip(leaflets(a, st), leaflets(a, start)) if valves else ():
+    for leaf, first in zip(leaflets(a, st), leaflets(a, start)) if valves else ():
         own = on_leaflet(leaf, unswing(a, st, x, z), z)
-        on = (own[1].abs() < THICK) & (own[0] > .05) & (own[0] < 1.05)
-        to = torch.where(on[...,None], from_axis(a, *off_leaflet(first, *own)), to)
-    return (to-p)*size
+        on = (own[1].abs() < THICK) & (own[0] > 0.05) & (own[0] < 1.05)
+        to = torch.where(on[..., None], from_axis(a, *off_leaflet(first, *own)), to)
+    return (to - p) * size

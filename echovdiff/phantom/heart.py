@@ -15,9 +15,9 @@ from torch import Tensor
 
 # %% ../../nbs/phantom/00_heart.ipynb #b1ad6e85
 def uniform(
-    default:float, # the usual value
-    lo:float, # lowest value that `draw` picks
-    hi:float, # highest value that `draw` picks
+    default: float,  # the usual value
+    lo: float,  # lowest value that `draw` picks
+    hi: float,  # highest value that `draw` picks
 ):
     "A dataclass field that knows the range from which `draw` picks it."
     return field(default=default, metadata={'range': (lo, hi)})
@@ -25,182 +25,217 @@ def uniform(
 # %% ../../nbs/phantom/00_heart.ipynb #7acb7715
 class UniformlyDrawn:
     "A frozen dataclass whose fields all come from `uniform`, and which can be drawn at random."
+
     @classmethod
-    def draw(cls,
-        generator:torch.Generator|None=None, # source of all randomness
-        **fixed, # numbers to hold, e.g. `ef=.3`
-    ): # an instance of the class
+    def draw(
+        cls,
+        generator: torch.Generator | None = None,  # source of all randomness
+        **fixed,  # numbers to hold, e.g. `ef=.3`
+    ):  # an instance of the class
         "Pick every number uniformly from its range, but for those in `fixed`."
         u = torch.rand(len(fields(cls)), generator=generator, dtype=torch.float64).tolist()
-        picked = {f.name: lo + (hi-lo)*x for f,x in zip(fields(cls), u) for lo,hi in [f.metadata['range']]}
+        picked = {
+            f.name: lo + (hi - lo) * x
+            for f, x in zip(fields(cls), u)
+            for lo, hi in [f.metadata['range']]
+        }
         return cls(**{**picked, **fixed})
 
 # %% ../../nbs/phantom/00_heart.ipynb #e38f2bf7
 @dataclass(frozen=True)
 class Heart(UniformlyDrawn):
-    "Anatomy and rhythm of an apical four-chamber heart; lengths are fractions of the image side, angles radians."
-    ef:float = uniform(.60, .15, .75)          # ejection fraction
-    alpha:float = uniform(.38, .25, .55)       # systolic fraction of the beat
-    heart_rate:float = uniform(68., 40., 150.) # beats per minute
-    length:float = uniform(.46, .34, .58)      # LV long axis at ED
-    aspect:float = uniform(.27, .21, .33)      # LV half width / length at ED
-    belly:float = uniform(.58, .53, .68)       # where along the axis the LV is widest
-    bullet:float = uniform(2.3, 2., 2.8)       # 2: an ellipse; more: a blunter bullet
-    shortening:float = uniform(.22, .17, .28)  # long-axis shortening as a share of EF
-    bend:float = uniform(0., -.06, .06)        # curvature of the long axis
-    apex_x:float = uniform(.53, .46, .58)      # the LV apex in the image
-    apex_y:float = uniform(.18, .12, .26)
-    tilt:float = uniform(0., -.2, .2)          # long axis against the vertical
-    wall:float = uniform(.055, .035, .07)      # lateral wall
-    septum:float = uniform(.05, .035, .06)
-    rv:float = uniform(.85, .6, 1.1)           # size of the right ventricle
-    atria:float = uniform(.8, .6, 1.)          # size of the atria
-    thrust:float = uniform(.7, .55, .95)       # the smaller, the earlier in systole the ventricle empties
-    relaxing:float = uniform(.06, .02, .15)    # share of diastole before the mitral valve opens
-    filling:float = uniform(.36, .28, .42)     # share of diastole that the E wave takes at rest
-    e_wave:float = uniform(.7, .55, .85)       # share of filling that comes early (E), the rest with the atrial kick (A)
-    leaflet:float = uniform(.5, .42, .58)      # length of a mitral leaflet / annulus
+    """Anatomy and rhythm of an apical four-chamber heart; lengths are fractions of the image side,
+    angles radians."""
+
+    ef: float = uniform(0.60, 0.15, 0.75)  # ejection fraction
+    alpha: float = uniform(0.38, 0.25, 0.55)  # systolic fraction of the beat
+    heart_rate: float = uniform(68.0, 40.0, 150.0)  # beats per minute
+    length: float = uniform(0.46, 0.34, 0.58)  # LV long axis at ED
+    aspect: float = uniform(0.27, 0.21, 0.33)  # LV half width / length at ED
+    belly: float = uniform(0.58, 0.53, 0.68)  # where along the axis the LV is widest
+    bullet: float = uniform(2.3, 2.0, 2.8)  # 2: an ellipse; more: a blunter bullet
+    shortening: float = uniform(0.22, 0.17, 0.28)  # long-axis shortening as a share of EF
+    bend: float = uniform(0.0, -0.06, 0.06)  # curvature of the long axis
+    apex_x: float = uniform(0.53, 0.46, 0.58)  # the LV apex in the image
+    apex_y: float = uniform(0.18, 0.12, 0.26)
+    tilt: float = uniform(0.0, -0.2, 0.2)  # long axis against the vertical
+    wall: float = uniform(0.055, 0.035, 0.07)  # lateral wall
+    septum: float = uniform(0.05, 0.035, 0.06)
+    rv: float = uniform(0.85, 0.6, 1.1)  # size of the right ventricle
+    atria: float = uniform(0.8, 0.6, 1.0)  # size of the atria
+    thrust: float = uniform(
+        0.7, 0.55, 0.95
+    )  # the smaller, the earlier in systole the ventricle empties
+    relaxing: float = uniform(0.06, 0.02, 0.15)  # share of diastole before the mitral valve opens
+    filling: float = uniform(0.36, 0.28, 0.42)  # share of diastole that the E wave takes at rest
+    e_wave: float = uniform(
+        0.7, 0.55, 0.85
+    )  # share of filling that comes early (E), the rest with the atrial kick (A)
+    leaflet: float = uniform(0.5, 0.42, 0.58)  # length of a mitral leaflet / annulus
 
     def __post_init__(self):
-        if not (0 < self.alpha < 1): raise ValueError(f'alpha must lie in (0,1), got {self.alpha}: it is the systolic share of the beat')
-        if not (0 <= self.ef < 1): raise ValueError(f'ef must be a fraction in [0,1), got {self.ef}: 60 % is .60')
+        if not (0 < self.alpha < 1):
+            raise ValueError(
+                f'alpha must lie in (0,1), got {self.alpha}: it is the systolic share of the beat'
+            )
+        if not (0 <= self.ef < 1):
+            raise ValueError(f'ef must be a fraction in [0,1), got {self.ef}: 60 % is .60')
 
 # %% ../../nbs/phantom/00_heart.ipynb #2c8cc38c
 def smoothstep(
-    x:Tensor, # any shape
-)->Tensor: # same shape: 0 below 0, 1 above 1, and a smooth S between
+    x: Tensor,  # any shape
+) -> Tensor:  # same shape: 0 below 0, 1 above 1, and a smooth S between
     "The cubic S curve 3x^2 - 2x^3, clamped."
     x = x.clamp(0, 1)
-    return x*x*(3 - 2*x)
+    return x * x * (3 - 2 * x)
 
 # %% ../../nbs/phantom/00_heart.ipynb #2c8cc301
 def diastole(
-    heart:Heart,
-    tau:Tensor, # (t) time since ED as a fraction of the beat, [0,1]
-)->tuple[Tensor,float]: # (t) share of diastole gone by, and how far the heart rate stretches the E wave
-    "Time within diastole, negative before it, and the stretch of rapid filling (1 at rest, 1.5 from 120 bpm)."
-    fast = min(1., max(0., (heart.heart_rate-60)/60))
-    return (tau-heart.alpha)/(1-heart.alpha), 1 + .5*fast
+    heart: Heart,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat, [0,1]
+) -> tuple[
+    Tensor, float
+]:  # (t) share of diastole gone by, and how far the heart rate stretches the E wave
+    """Time within diastole, negative before it, and the stretch of rapid filling (1 at rest, 1.5
+    from 120 bpm)."""
+    fast = min(1.0, max(0.0, (heart.heart_rate - 60) / 60))
+    return (tau - heart.alpha) / (1 - heart.alpha), 1 + 0.5 * fast
 
 # %% ../../nbs/phantom/00_heart.ipynb #2c8cc302
 def emptying(
-    heart:Heart,
-    tau:Tensor, # (t) time since ED as a fraction of the beat, [0,1]
-)->Tensor: # (t) 0 at ED, 1 at ES, strictly falling again in diastole
+    heart: Heart,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat, [0,1]
+) -> Tensor:  # (t) 0 at ED, 1 at ES, strictly falling again in diastole
     "How far the ventricle has emptied: ejection, then rapid filling, diastasis, atrial kick."
-    u, (w, stretch) = tau/heart.alpha, diastole(heart, tau)
-    ejected = .05*u + .95*smoothstep(((u-.06)/.94).clamp(min=0)**heart.thrust)
-    early, kick = smoothstep((w-heart.relaxing)/(heart.filling*stretch)), smoothstep((w-.74)/.26)
-    refilled = .06*w + .94*(heart.e_wave*early + (1-heart.e_wave)*kick)
-    return torch.where(u<=1, ejected, 1-refilled)
+    u, (w, stretch) = tau / heart.alpha, diastole(heart, tau)
+    ejected = 0.05 * u + 0.95 * smoothstep(((u - 0.06) / 0.94).clamp(min=0) ** heart.thrust)
+    early, kick = smoothstep((w - heart.relaxing) / (heart.filling * stretch)), smoothstep(
+        (w - 0.74) / 0.26
+    )
+    refilled = 0.06 * w + 0.94 * (heart.e_wave * early + (1 - heart.e_wave) * kick)
+    return torch.where(u <= 1, ejected, 1 - refilled)
 
 # %% ../../nbs/phantom/00_heart.ipynb #d0a30c2f
 def opening(
-    heart:Heart,
-    tau:Tensor, # (t) time since ED as a fraction of the beat, [0,1]
-)->Tensor: # (t) 0 closed, 1 wide open
-    "How far the mitral valve stands open: wide in the E wave, half shut in diastasis, open again in the A wave."
+    heart: Heart,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat, [0,1]
+) -> Tensor:  # (t) 0 closed, 1 wide open
+    """How far the mitral valve stands open: wide in the E wave, half shut in diastasis, open again
+    in the A wave."""
     w, stretch = diastole(heart, tau)
-    wave = lambda x: torch.sin(math.pi*x.clamp(0, 1))
-    early, kick = wave((w-heart.relaxing)/((heart.filling+.06)*stretch)), .8*wave((w-.7)/.3)
-    drift = .35*smoothstep((w-heart.relaxing-.03)/.1)*smoothstep((1-w)/.06)
+    wave = lambda x: torch.sin(math.pi * x.clamp(0, 1))
+    early, kick = wave((w - heart.relaxing) / ((heart.filling + 0.06) * stretch)), 0.8 * wave(
+        (w - 0.7) / 0.3
+    )
+    drift = 0.35 * smoothstep((w - heart.relaxing - 0.03) / 0.1) * smoothstep((1 - w) / 0.06)
     return torch.stack([early, kick, drift]).amax(0)
 
 # %% ../../nbs/phantom/00_heart.ipynb #44b76c8c
 def cavity(
-    heart:Heart,
-    c:Tensor, # (t) emptying, 0 at ED, 1 at ES
-    ef:Tensor|None=None, # (t) ejection fraction of the beat each frame belongs to; the heart's own when None
-)->tuple[Tensor,Tensor]: # (t) length and (t) half width, fractions of the image side
+    heart: Heart,
+    c: Tensor,  # (t) emptying, 0 at ED, 1 at ES
+    ef: (
+        Tensor | None
+    ) = None,  # (t) ejection fraction of the beat each frame belongs to; the heart's own when None
+) -> tuple[Tensor, Tensor]:  # (t) length and (t) half width, fractions of the image side
     "Size of the LV cavity that gives the volume 1 - ef·c by the area-length rule."
     ef = torch.full_like(c, heart.ef) if ef is None else ef
-    length = heart.length*(1 - heart.shortening*ef*c)
-    return length, heart.aspect*heart.length*torch.sqrt((1-ef*c)*heart.length/length)
+    length = heart.length * (1 - heart.shortening * ef * c)
+    return length, heart.aspect * heart.length * torch.sqrt((1 - ef * c) * heart.length / length)
 
 # %% ../../nbs/phantom/00_heart.ipynb #44b76c01
 def lv_profile(
-    heart:Heart,
-    s:Tensor, # position along the long axis: 0 apex, 1 mitral annulus; clamped
-)->Tensor: # half width there as a share of W
+    heart: Heart,
+    s: Tensor,  # position along the long axis: 0 apex, 1 mitral annulus; clamped
+) -> Tensor:  # half width there as a share of W
     "Outline of the LV: a superellipse, cut off at the annulus."
-    x = ((s.clamp(0, 1)-heart.belly)/heart.belly).abs().clamp(max=1)
-    return (1 - x**heart.bullet).clamp(min=0)**(1/heart.bullet)
+    x = ((s.clamp(0, 1) - heart.belly) / heart.belly).abs().clamp(max=1)
+    return (1 - x**heart.bullet).clamp(min=0) ** (1 / heart.bullet)
 
 # %% ../../nbs/phantom/00_heart.ipynb #7f03a6a6
 def pixels(
-    size:int, # image side in pixels
-    device:torch.device|str='cpu',
-)->Tensor: # (h w 2) x, y of each pixel's centre, fractions of the image side
+    size: int,  # image side in pixels
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (h w 2) x, y of each pixel's centre, fractions of the image side
     "Where the pixels lie."
-    i = (torch.arange(size, device=device)+.5)/size
+    i = (torch.arange(size, device=device) + 0.5) / size
     y, x = torch.meshgrid(i, i, indexing='ij')
     return torch.stack([x, y], -1)
 
 # %% ../../nbs/phantom/00_heart.ipynb #7f03a601
 def to_heart_axis(
-    heart:Heart,
-    p:Tensor, # (... 2) x, y in the image
-)->tuple[Tensor,Tensor]: # (...) x across, z along the LV long axis
+    heart: Heart,
+    p: Tensor,  # (... 2) x, y in the image
+) -> tuple[Tensor, Tensor]:  # (...) x across, z along the LV long axis
     "Image coordinates to the heart's own: z from apex (0) to base, x towards the lateral wall."
-    x, y = p[...,0]-heart.apex_x, p[...,1]-heart.apex_y
+    x, y = p[..., 0] - heart.apex_x, p[..., 1] - heart.apex_y
     cos, sin = math.cos(heart.tilt), math.sin(heart.tilt)
-    z = sin*x + cos*y
-    return cos*x - sin*y - heart.bend*(z/heart.length)**2, z
+    z = sin * x + cos * y
+    return cos * x - sin * y - heart.bend * (z / heart.length) ** 2, z
 
 # %% ../../nbs/phantom/00_heart.ipynb #7f03a602
 def from_heart_axis(
-    heart:Heart,
-    x:Tensor, # (...) across the long axis
-    z:Tensor, # (...) along it
-)->Tensor: # (... 2) x, y in the image
+    heart: Heart,
+    x: Tensor,  # (...) across the long axis
+    z: Tensor,  # (...) along it
+) -> Tensor:  # (... 2) x, y in the image
     "The inverse of `to_heart_axis`."
-    x = x + heart.bend*(z/heart.length)**2
+    x = x + heart.bend * (z / heart.length) ** 2
     cos, sin = math.cos(heart.tilt), math.sin(heart.tilt)
-    return torch.stack([cos*x + sin*z + heart.apex_x, cos*z - sin*x + heart.apex_y], -1)
+    return torch.stack([cos * x + sin * z + heart.apex_x, cos * z - sin * x + heart.apex_y], -1)
 
 # %% ../../nbs/phantom/00_heart.ipynb #8f12f27e
 def lv_mask(
-    heart:Heart,
-    c:Tensor, # (t) emptying
-    ef:Tensor|None=None, # (t) ejection fraction of each frame's beat; the heart's own when None
-    shift:Tensor|None=None, # (t 2) drift of the probe, fractions of the image side
-    size:int=112, # image side, px
-)->Tensor: # (t h w) in [0,1]: the share of each pixel that is cavity
+    heart: Heart,
+    c: Tensor,  # (t) emptying
+    ef: (
+        Tensor | None
+    ) = None,  # (t) ejection fraction of each frame's beat; the heart's own when None
+    shift: Tensor | None = None,  # (t 2) drift of the probe, fractions of the image side
+    size: int = 112,  # image side, px
+) -> Tensor:  # (t h w) in [0,1]: the share of each pixel that is cavity
     "The true LV mask of each frame, anti-aliased: its sum is the area in px²."
     p = pixels(size, c.device)
-    if shift is not None: p = p - shift[:,None,None]
+    if shift is not None:
+        p = p - shift[:, None, None]
     x, z = to_heart_axis(heart, p)
-    L, W = (v[:,None,None] for v in cavity(heart, c, ef))
-    share = lambda d: (d*size+.5).clamp(0, 1)
-    return share(W*lv_profile(heart, z/L)-x.abs())*share(L-z)*share(z)
+    L, W = (v[:, None, None] for v in cavity(heart, c, ef))
+    share = lambda d: (d * size + 0.5).clamp(0, 1)
+    return share(W * lv_profile(heart, z / L) - x.abs()) * share(L - z) * share(z)
 
 # %% ../../nbs/phantom/00_heart.ipynb #b28b2f4f
 def heart_material(
-    heart:Heart,
-    x:Tensor, # (t ...) across the LV axis, now
-    z:Tensor, # (t ...) along it, now
-    length:Tensor, # (t 1 1) LV length now
-    width:Tensor, # (t 1 1) LV half width now
-)->tuple[Tensor,Tensor]: # x, z at ED
+    heart: Heart,
+    x: Tensor,  # (t ...) across the LV axis, now
+    z: Tensor,  # (t ...) along it, now
+    length: Tensor,  # (t 1 1) LV length now
+    width: Tensor,  # (t 1 1) LV half width now
+) -> tuple[Tensor, Tensor]:  # x, z at ED
     "Where the tissue that is now at (x, z) lay at ED."
-    L0, W0, L, W = heart.length, heart.aspect*heart.length, length, width
-    below = 1 - smoothstep((z-L)/.34)                                    # fades over the atria
-    right, left = smoothstep((x-W)/.3), smoothstep((-x-W-.22*heart.rv-.05)/.25)
-    z0 = z + (L0-L)*(z/L).clamp(0, 1)*below*(1-right-left)
-    f, r = lv_profile(heart, z/L), x.abs()
-    wall = (W0*f)**2 + L/L0*(r**2-(W*f)**2)                              # incompressible myocardium
-    r0 = torch.where(r<W*f, r*W0/W, wall.clamp(min=1e-12).sqrt())
-    near = (1-smoothstep((r-W*f)/.34))*below*smoothstep((z+.15)/.15)
-    return x + x.sign()*(r0-r)*near, z0
+    L0, W0, L, W = heart.length, heart.aspect * heart.length, length, width
+    below = 1 - smoothstep((z - L) / 0.34)  # fades over the atria
+    right, left = smoothstep((x - W) / 0.3), smoothstep((-x - W - 0.22 * heart.rv - 0.05) / 0.25)
+    z0 = z + (L0 - L) * (z / L).clamp(0, 1) * below * (1 - right - left)
+    f, r = lv_profile(heart, z / L), x.abs()
+    wall = (W0 * f) ** 2 + L / L0 * (r**2 - (W * f) ** 2)  # incompressible myocardium
+    r0 = torch.where(r < W * f, r * W0 / W, wall.clamp(min=1e-12).sqrt())
+    near = (1 - smoothstep((r - W * f) / 0.34)) * below * smoothstep((z + 0.15) / 0.15)
+    return x + x.sign() * (r0 - r) * near, z0
 
 # %% ../../nbs/phantom/00_heart.ipynb #b28b2f01
 def heart_displacement(
-    heart:Heart,
-    tau:Tensor, # (t) time since ED as a fraction of the beat
-    size:int=112, # image side, px
-)->Tensor: # (t h w 2) dx, dy in px: pixel + displacement = where its tissue lay at ED
+    heart: Heart,
+    tau: Tensor,  # (t) time since ED as a fraction of the beat
+    size: int = 112,  # image side, px
+) -> Tensor:  # (t h w 2) dx, dy in px: pixel + displacement = where its tissue lay at ED
     "The exact motion field, from each frame back to ED."
     p = pixels(size, tau.device)
-    L, W = (v[:,None,None] for v in cavity(heart, emptying(heart, tau)))
+    L, W = (v[:, None, None] for v in cavity(heart, emptying(heart, tau)))
     x, z = to_heart_axis(heart, p)
-    return (from_heart_axis(heart, *heart_material(heart, x.expand(len(tau),-1,-1), z.expand(len(tau),-1,-1), L, W)) - p)*size
+    return (
+        from_heart_axis(
+            heart,
+            *heart_material(heart, x.expand(len(tau), -1, -1), z.expand(len(tau), -1, -1), L, W)
+        )
+        - p
+    ) * size

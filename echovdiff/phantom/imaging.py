@@ -19,194 +19,240 @@ from .scan import band_matrix
 from .anatomy import Anatomy, State, to_axis
 from .tissue import unswing
 from echovdiff.phantom.chambers import (
-    SIDE, leaflet_echo, leaflets, on_leaflet, on_sheet, places_at_ed,
+    SIDE,
+    leaflet_echo,
+    leaflets,
+    on_leaflet,
+    on_sheet,
+    places_at_ed,
 )
 from .scanner import Scanner, level_map, plain_map
 
 # %% ../../nbs/phantom/07_imaging.ipynb #ba098aa5
-RINGS, BEAMS, NEAR = 120, 104, .02 # polar grid, radius of the first ring
+RINGS, BEAMS, NEAR = 120, 104, 0.02  # polar grid, radius of the first ring
 
 # %% ../../nbs/phantom/07_imaging.ipynb #ce1a92c2
 def polar(
-    sc:Scanner,
-    device:torch.device|str='cpu',
-)->tuple[Tensor,Tensor,Tensor]: # (r a) depth as a share, (r a) angle as a share, (r a 2) place in the image
+    sc: Scanner,
+    device: torch.device | str = 'cpu',
+) -> tuple[
+    Tensor, Tensor, Tensor
+]:  # (r a) depth as a share, (r a) angle as a share, (r a 2) place in the image
     "The grid on which the machine samples: rings by beams."
-    reach = sc.depth-sc.probe_y
+    reach = sc.depth - sc.probe_y
     r = torch.linspace(NEAR, reach, RINGS, device=device)
     a = torch.linspace(-sc.sector, sc.sector, BEAMS, device=device)
     r, a = torch.meshgrid(r, a, indexing='ij')
-    return r/reach, a/sc.sector, torch.stack([.5+r*a.sin(), sc.probe_y+r*a.cos()], -1)
+    return r / reach, a / sc.sector, torch.stack([0.5 + r * a.sin(), sc.probe_y + r * a.cos()], -1)
 
 # %% ../../nbs/phantom/07_imaging.ipynb #16bd2ae5
 def gain_map(
-    sc:Scanner,
-    depth:Tensor, side:Tensor, # (r a) shares
-    generator:torch.Generator|None=None,
-)->Tensor: # (r a) dB
+    sc: Scanner,
+    depth: Tensor,
+    side: Tensor,  # (r a) shares
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (r a) dB
     "Gain over the sector: depth, focus, contact of the probe, a rib's shadow."
     draw = lambda *shape: torch.randn(*shape, generator=generator, device=depth.device)
-    waves = lambda x, n: sum(k*torch.cos((j+1)*math.pi*x) for j,k in enumerate(draw(n)))
-    curve = sc.gain_curve*.6*waves(depth, 4) - sc.attenuation*(depth-.5)
-    at = .3+.4*torch.rand(1, generator=generator, device=depth.device)
-    focus = sc.focus*torch.exp(-((depth-at)/.15)**2)
-    contact = waves((side+1)/2, 5)
-    spots = F.interpolate(draw(1, 1, 7, 6), size=depth.shape, mode='bicubic', align_corners=True)[0,0]
+    waves = lambda x, n: sum(k * torch.cos((j + 1) * math.pi * x) for j, k in enumerate(draw(n)))
+    curve = sc.gain_curve * 0.6 * waves(depth, 4) - sc.attenuation * (depth - 0.5)
+    at = 0.3 + 0.4 * torch.rand(1, generator=generator, device=depth.device)
+    focus = sc.focus * torch.exp(-(((depth - at) / 0.15) ** 2))
+    contact = waves((side + 1) / 2, 5)
+    spots = F.interpolate(draw(1, 1, 7, 6), size=depth.shape, mode='bicubic', align_corners=True)[
+        0, 0
+    ]
     rib = draw(1).clamp(-1, 1)
-    shadow = max(0., sc.shadow)*torch.exp(-((side-rib)/.13)**2)*torch.sigmoid((depth-.25)/.03)
-    return curve + focus + sc.dropout*(3*contact + 4*spots - 11*side.abs()**3) - 22*shadow
+    shadow = (
+        max(0.0, sc.shadow)
+        * torch.exp(-(((side - rib) / 0.13) ** 2))
+        * torch.sigmoid((depth - 0.25) / 0.03)
+    )
+    return (
+        curve + focus + sc.dropout * (3 * contact + 4 * spots - 11 * side.abs() ** 3) - 22 * shadow
+    )
 
 # %% ../../nbs/phantom/07_imaging.ipynb #eeaed0fa
 def changing_noise(
-    frames:int,
-    share:float, # of the tissue's wave that is new every third frame
-    shape:tuple[int,int], # rings, beams
-    generator:torch.Generator|None=None,
-    device:torch.device|str='cpu',
-)->Tensor: # (2 t r a) complex wave of unit energy
+    frames: int,
+    share: float,  # of the tissue's wave that is new every third frame
+    shape: tuple[int, int],  # rings, beams
+    generator: torch.Generator | None = None,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (2 t r a) complex wave of unit energy
     "Speckle that fades into another every third frame, round the circle."
-    keys = max(2, frames//3)
+    keys = max(2, frames // 3)
     noise = torch.randn(2, keys, *shape, generator=generator, device=device)
-    at = torch.arange(frames, device=device)*keys/frames
-    low, w = at.long(), (at-at.floor()).view(-1, 1, 1)
-    mix = noise[:,low]*(1-w) + noise[:,(low+1)%keys]*w
-    return share**.5*mix/((1-w)**2+w**2)**.5
+    at = torch.arange(frames, device=device) * keys / frames
+    low, w = at.long(), (at - at.floor()).view(-1, 1, 1)
+    mix = noise[:, low] * (1 - w) + noise[:, (low + 1) % keys] * w
+    return share**0.5 * mix / ((1 - w) ** 2 + w**2) ** 0.5
 
 # %% ../../nbs/phantom/07_imaging.ipynb #cf1c2ef8
 def box(
-    inside:Tensor, # (t r a) bool
-)->tuple[slice,slice]: # rings, beams
+    inside: Tensor,  # (t r a) bool
+) -> tuple[slice, slice]:  # rings, beams
     "The smallest box of the grid that holds all of it."
     rows, columns = (inside.any(0).any(k).nonzero() for k in (1, 0))
-    return tuple(slice(int(k.min()), int(k.max())+1) if len(k) else slice(0, 0) for k in (rows, columns))
+    return tuple(
+        slice(int(k.min()), int(k.max()) + 1) if len(k) else slice(0, 0) for k in (rows, columns)
+    )
 
 # %% ../../nbs/phantom/07_imaging.ipynb #1484e541
 def add_leaflets(
-    wave:Tensor, # (2 t r a) changed in place
-    a:Anatomy, sc:Scanner, st:State,
-    p:Tensor, # (t r a 2) or (1 r a 2) places of the grid on the heart
-    generator:torch.Generator|None=None,
-)->None:
+    wave: Tensor,  # (2 t r a) changed in place
+    a: Anatomy,
+    sc: Scanner,
+    st: State,
+    p: Tensor,  # (t r a 2) or (1 r a 2) places of the grid on the heart
+    generator: torch.Generator | None = None,
+) -> None:
     "Leaflets where they are, brighter than blood."
     x, z = to_axis(a, p)
-    level = 10**((sc.blood+sc.valve)*sc.dynamic_range/20)
-    shine = .25+.75*torch.rand(4, generator=generator, device=wave.device)
+    level = 10 ** ((sc.blood + sc.valve) * sc.dynamic_range / 20)
+    shine = 0.25 + 0.75 * torch.rand(4, generator=generator, device=wave.device)
     still = torch.randn(2, 1, *x.shape[1:], generator=generator, device=wave.device)
-    near = (z > .35*a.length) & (z < 1.1*a.length)
-    for bright,leaf in zip(shine, leaflets(a, st)):
-        reach = (leaf.side*(x-leaf.x) > -.03) & (leaf.side*(x-leaf.x) < 1.1*leaf.blade)
+    near = (z > 0.35 * a.length) & (z < 1.1 * a.length)
+    for bright, leaf in zip(shine, leaflets(a, st)):
+        reach = (leaf.side * (x - leaf.x) > -0.03) & (leaf.side * (x - leaf.x) < 1.1 * leaf.blade)
         r, c = box(near & reach)
-        here = on_leaflet(leaf, unswing(a, st, x[:,r,c], z[:,r,c]), z[:,r,c])
-        wave[:,:,r,c] += level*bright*leaflet_echo(*here)*(.7+.6*still[:,:,r,c])
+        here = on_leaflet(leaf, unswing(a, st, x[:, r, c], z[:, r, c]), z[:, r, c])
+        wave[:, :, r, c] += level * bright * leaflet_echo(*here) * (0.7 + 0.6 * still[:, :, r, c])
 
 # %% ../../nbs/phantom/07_imaging.ipynb #73c5e821
 def echoes(
-    a:Anatomy, sc:Scanner, st:State,
-    p:Tensor, # (t r a 2), or (1 r a 2) under a still probe: places of the grid on the heart
-    generator:torch.Generator|None=None,
-)->Tensor: # (2 t r a) complex wave
-    "What the beam meets: tissue where it lay at ED, speckle that changes, leaflets, blood that swirls."
+    a: Anatomy,
+    sc: Scanner,
+    st: State,
+    p: Tensor,  # (t r a 2), or (1 r a 2) under a still probe: places of the grid on the heart
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (2 t r a) complex wave
+    """What the beam meets: tissue where it lay at ED, speckle that changes, leaflets, blood that
+    swirls."""
     draw = lambda *shape: torch.randn(*shape, generator=generator, device=p.device)
-    gray = (plain_map if sc.plain > .65 else level_map)(a, sc, generator, p.device)
-    amplitude = 10**(gray*sc.dynamic_range/20)
-    beam = 4*math.pi*sc.grain*sc.lateral                                   # samples that sum up in one
-    scatter = amplitude*(draw(2, SIDE, SIDE) + sc.coherent)/(1+beam*sc.coherent**2)**.5
+    gray = (plain_map if sc.plain > 0.65 else level_map)(a, sc, generator, p.device)
+    amplitude = 10 ** (gray * sc.dynamic_range / 20)
+    beam = 4 * math.pi * sc.grain * sc.lateral  # samples that sum up in one
+    scatter = amplitude * (draw(2, SIDE, SIDE) + sc.coherent) / (1 + beam * sc.coherent**2) ** 0.5
     at = places_at_ed(a, st, p)
     seen = on_sheet(torch.cat([scatter, amplitude[None]]), at).movedim(0, 1)
     new = changing_noise(len(at), sc.decorrelation, p.shape[1:3], generator, p.device)
-    new = new/(1+beam*sc.coherent**2)**.5
-    wave = (1-sc.decorrelation)**.5*seen[:2] + seen[2:]*new
+    new = new / (1 + beam * sc.coherent**2) ** 0.5
+    wave = (1 - sc.decorrelation) ** 0.5 * seen[:2] + seen[2:] * new
     add_leaflets(wave, a, sc, st, p, generator)
-    blood = draw(*wave.shape)                                              # swirls: new in every frame
-    return wave + .4*10**(sc.blood*sc.dynamic_range/20)*blood
+    blood = draw(*wave.shape)  # swirls: new in every frame
+    return wave + 0.4 * 10 ** (sc.blood * sc.dynamic_range / 20) * blood
 
 # %% ../../nbs/phantom/07_imaging.ipynb #b9135260
 def beams(
-    sc:Scanner,
-    device:torch.device|str='cpu',
-)->tuple[Tensor,Tensor]: # (r r) along depth, (a a) across
+    sc: Scanner,
+    device: torch.device | str = 'cpu',
+) -> tuple[Tensor, Tensor]:  # (r r) along depth, (a a) across
     "How far one scatterer smears; side lobes smear a share of it far sideways."
-    side = band_matrix(BEAMS, sc.lateral, 2, device) + sc.side_lobes*band_matrix(BEAMS, 7*sc.lateral, 2, device)
+    side = band_matrix(BEAMS, sc.lateral, 2, device) + sc.side_lobes * band_matrix(
+        BEAMS, 7 * sc.lateral, 2, device
+    )
     return band_matrix(RINGS, sc.grain, 2, device), side.T
 
 # %% ../../nbs/phantom/07_imaging.ipynb #5b973503
 def log_compress(
-    sc:Scanner,
-    wave:Tensor, # (2 t r a) complex wave
-    generator:torch.Generator|None=None,
-)->Tensor: # (t r a) gray in [0,1]
+    sc: Scanner,
+    wave: Tensor,  # (2 t r a) complex wave
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (t r a) gray in [0,1]
     "Beam, clutter, noise, gain, logarithm, and the display's processing."
     dev, (depth, side, _) = wave.device, polar(sc, wave.device)
     A, B = beams(sc, dev)
-    level = lambda gray: 10**(gray*sc.dynamic_range/10)
-    gain = 10**(gain_map(sc, depth, side, generator)/10)
-    clutter = (A @ torch.randn(2, 1, RINGS, BEAMS, generator=generator, device=dev) @ B).square().sum(0)
-    haze = level(sc.haze-.5*(depth/sc.haze_depth)**2)*clutter
-    energy = gain*((A @ wave @ B).square().sum(0) + haze) + level(sc.noise+.25*(depth-1))
-    energy = band_matrix(RINGS, sc.smooth, 1, dev) @ energy @ band_matrix(BEAMS, sc.smooth, 1, dev).T
-    gray = torch.log10(energy)*(10/sc.dynamic_range)
+    level = lambda gray: 10 ** (gray * sc.dynamic_range / 10)
+    gain = 10 ** (gain_map(sc, depth, side, generator) / 10)
+    clutter = (
+        (A @ torch.randn(2, 1, RINGS, BEAMS, generator=generator, device=dev) @ B).square().sum(0)
+    )
+    haze = level(sc.haze - 0.5 * (depth / sc.haze_depth) ** 2) * clutter
+    energy = gain * ((A @ wave @ B).square().sum(0) + haze) + level(sc.noise + 0.25 * (depth - 1))
+    energy = (
+        band_matrix(RINGS, sc.smooth, 1, dev) @ energy @ band_matrix(BEAMS, sc.smooth, 1, dev).T
+    )
+    gray = torch.log10(energy) * (10 / sc.dynamic_range)
     blurred = band_matrix(RINGS, 2.2, 1, dev) @ gray @ band_matrix(BEAMS, 2.2, 1, dev).T
-    gray = (gray + sc.sharpen*(gray-blurred)).clamp(0, 1)
+    gray = (gray + sc.sharpen * (gray - blurred)).clamp(0, 1)
     return torch.lerp(gray, gray.roll(1, 0), sc.persistence) if len(gray) > 2 else gray
 
 # %% ../../nbs/phantom/07_imaging.ipynb #90ad6f83
 def scan_convert(
-    sc:Scanner,
-    gray:Tensor, # (t r a) on the polar grid
-    size:int=112, # image side, px
-)->tuple[Tensor,Tensor]: # (t h w) picture, (h w) sector in [0,1]
+    sc: Scanner,
+    gray: Tensor,  # (t r a) on the polar grid
+    size: int = 112,  # image side, px
+) -> tuple[Tensor, Tensor]:  # (t h w) picture, (h w) sector in [0,1]
     "From rings and beams to the sector that one sees."
     p = pixels(size, gray.device)
-    dx, dy, reach = p[...,0]-.5, p[...,1]-sc.probe_y, sc.depth-sc.probe_y
+    dx, dy, reach = p[..., 0] - 0.5, p[..., 1] - sc.probe_y, sc.depth - sc.probe_y
     r, angle = torch.hypot(dx, dy), torch.atan2(dx, dy)
-    edge = torch.sigmoid((sc.sector-angle.abs())*r*size/.6)*torch.sigmoid((reach-r)*size/.6)
-    grid = torch.stack([angle/sc.sector, (r-NEAR)/(reach-NEAR)*2-1], -1)
+    edge = torch.sigmoid((sc.sector - angle.abs()) * r * size / 0.6) * torch.sigmoid(
+        (reach - r) * size / 0.6
+    )
+    grid = torch.stack([angle / sc.sector, (r - NEAR) / (reach - NEAR) * 2 - 1], -1)
     seen = F.grid_sample(gray[None], grid[None], align_corners=True, padding_mode='border')
-    return seen[0]*edge, edge
+    return seen[0] * edge, edge
 
 # %% ../../nbs/phantom/07_imaging.ipynb #5ea22625
 def burn_in(
-    video:Tensor, # (t h w) in [0,1]
-    generator:torch.Generator|None=None,
-)->Tensor: # the same shape
+    video: Tensor,  # (t h w) in [0,1]
+    generator: torch.Generator | None = None,
+) -> Tensor:  # the same shape
     "An ECG trace with a running dot, and depth marks, as displays burn them in."
     t, h, w = video.shape
     u = torch.rand(6, generator=generator).tolist()
     x = torch.linspace(0, 1, w)
-    beat = (x*(1+2*u[0])+u[1]) % 1
-    trace = torch.exp(-((beat-.2)/.012)**2) + .25*torch.exp(-((beat-.5)/.05)**2) - .04
-    y = h*(.9+.06*u[2]) - .07*h*trace
-    rows = torch.arange(h)[:,None]
-    line = torch.exp(-((rows-y)/.7)**2)*(.4+.5*u[3])
-    marks = ((rows % int(h*(.08+.08*u[4])) < 1) & (torch.arange(w) == (0 if u[5] < .5 else w-2)))
-    return torch.maximum(video, torch.maximum(line, .8*marks.float()).to(video))
+    beat = (x * (1 + 2 * u[0]) + u[1]) % 1
+    trace = (
+        torch.exp(-(((beat - 0.2) / 0.012) ** 2))
+        + 0.25 * torch.exp(-(((beat - 0.5) / 0.05) ** 2))
+        - 0.04
+    )
+    y = h * (0.9 + 0.06 * u[2]) - 0.07 * h * trace
+    rows = torch.arange(h)[:, None]
+    line = torch.exp(-(((rows - y) / 0.7) ** 2)) * (0.4 + 0.5 * u[3])
+    marks = (rows % int(h * (0.08 + 0.08 * u[4])) < 1) & (
+        torch.arange(w) == (0 if u[5] < 0.5 else w - 2)
+    )
+    return torch.maximum(video, torch.maximum(line, 0.8 * marks.float()).to(video))
 
 # %% ../../nbs/phantom/07_imaging.ipynb #fe293557
 def lossy(
-    video:Tensor, # (t h w) in [0,1]
-    quality:int, # of JPEG, 1 to 100
-)->Tensor: # the same shape
+    video: Tensor,  # (t h w) in [0,1]
+    quality: int,  # of JPEG, 1 to 100
+) -> Tensor:  # the same shape
     "What is left after a lossy copy."
-    frames = (video.cpu()*255).round().to(torch.uint8).numpy()
-    coded = [cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in frames]
+    frames = (video.cpu() * 255).round().to(torch.uint8).numpy()
+    coded = [
+        cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in frames
+    ]
     back = [torch.from_numpy(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)) for code in coded]
-    return (torch.stack(back).float()/255).to(video)
+    return (torch.stack(back).float() / 255).to(video)
 
 # %% ../../nbs/phantom/07_imaging.ipynb #b4331b30
 def scan(
-    a:Anatomy, sc:Scanner, st:State,
-    shift:Tensor|None=None, # (t 2) probe drift, image sides; None: still
-    generator:torch.Generator|None=None,
-    size:int=112, # image side, px
-)->tuple[Tensor,Tensor]: # (t 1 h w) video in [0,1], (h w) sector in [0,1]
+    a: Anatomy,
+    sc: Scanner,
+    st: State,
+    shift: Tensor | None = None,  # (t 2) probe drift, image sides; None: still
+    generator: torch.Generator | None = None,
+    size: int = 112,  # image side, px
+) -> tuple[Tensor, Tensor]:  # (t 1 h w) video in [0,1], (h w) sector in [0,1]
     "The video of a heart at given moments."
     p = polar(sc, st.base.device)[2][None]
-    if shift is not None: p = p - shift[:,None,None]
+    if shift is not None:
+        p = p - shift[:, None, None]
     wave = echoes(a, sc, st, p, generator)
     picture, sector = scan_convert(sc, log_compress(sc, wave, generator), size)
-    picture = ((picture-max(0., sc.reject))/(1-max(0., sc.reject))).clamp(1e-3, 1)**sc.gamma
+    picture = ((picture - max(0.0, sc.reject)) / (1 - max(0.0, sc.reject))).clamp(
+        1e-3, 1
+    ) ** sc.gamma
     grit = torch.randn(len(picture), size, size, generator=generator, device=picture.device)
-    picture = ((picture + sc.grit*grit)*(sector > .01)).clamp(0, 1)
-    if sc.burnt > .6: picture = burn_in(picture, generator)
-    if sc.jpeg < 100: picture = lossy(picture, int(sc.jpeg))
-    return picture[:,None], sector
+    picture = ((picture + sc.grit * grit) * (sector > 0.01)).clamp(0, 1)
+    if sc.burnt > 0.6:
+        picture = burn_in(picture, generator)
+    if sc.jpeg < 100:
+        picture = lossy(picture, int(sc.jpeg))
+    return picture[:, None], sector

@@ -19,41 +19,66 @@ from .scan import Scan, render_heart
 
 # %% ../../nbs/phantom/02_render.ipynb #6bfb0c87
 def phantom(
-    generator:torch.Generator|None=None, # source of all randomness
-    heart:Heart|None=None, # drawn when None
-    scan:Scan|None=None, # drawn when None
-    frames:int=32, # frames of the beat, at equal steps of phase
-    size:int=112, # image side, px
-)->Beat: # one whole beat, ED first
+    generator: torch.Generator | None = None,  # source of all randomness
+    heart: Heart | None = None,  # drawn when None
+    scan: Scan | None = None,  # drawn when None
+    frames: int = 32,  # frames of the beat, at equal steps of phase
+    size: int = 112,  # image side, px
+) -> Beat:  # one whole beat, ED first
     "One beat of a made heart, with its truth."
     heart, scan = heart or Heart.draw(generator), scan or Scan.draw(generator)
     tau = unwarp(phase_grid(frames), heart.alpha)
     still = torch.zeros(1, 2)
-    video, mask = render_heart(heart, scan, emptying(heart, tau), opening(heart, tau), torch.full_like(tau, heart.ef), still, generator, size)
-    return Beat(video=video, mask=mask, area=mask.sum((1,2)), tau=tau, alpha=heart.alpha, fps=frames*heart.heart_rate/60,
-                heart_rate=heart.heart_rate, ef=heart.ef, source='phantom', patient='phantom')
+    video, mask = render_heart(
+        heart,
+        scan,
+        emptying(heart, tau),
+        opening(heart, tau),
+        torch.full_like(tau, heart.ef),
+        still,
+        generator,
+        size,
+    )
+    return Beat(
+        video=video,
+        mask=mask,
+        area=mask.sum((1, 2)),
+        tau=tau,
+        alpha=heart.alpha,
+        fps=frames * heart.heart_rate / 60,
+        heart_rate=heart.heart_rate,
+        ef=heart.ef,
+        source='phantom',
+        patient='phantom',
+    )
 
 # %% ../../nbs/phantom/02_render.ipynb #f55a5c61
 def radial_power(
-    video:Tensor, # (... h w), at least 64 px each way
-)->Tensor: # (... 33) log10 of the share of power at 0..32 cycles per 64 px
+    video: Tensor,  # (... h w), at least 64 px each way
+) -> Tensor:  # (... 33) log10 of the share of power at 0..32 cycles per 64 px
     "Radial power spectrum of the central 64x64 pixels."
-    y, x = ((n-64)//2 for n in video.shape[-2:])
-    crop = video[...,y:y+64,x:x+64]
+    y, x = ((n - 64) // 2 for n in video.shape[-2:])
+    crop = video[..., y : y + 64, x : x + 64]
     hann = torch.hann_window(64, periodic=False, device=video.device)
-    power = torch.fft.fft2((crop-crop.mean((-1,-2), keepdim=True))*hann*hann[:,None]).abs().square()
-    f = torch.fft.fftfreq(64, 1/64, device=video.device)
-    ring = torch.hypot(f, f[:,None]).round().long()
-    rings = torch.stack([power[...,ring==k].mean(-1) for k in range(33)], -1)
-    return (rings/rings.sum(-1, keepdim=True)).clamp(min=1e-12).log10()
+    power = (
+        torch.fft.fft2((crop - crop.mean((-1, -2), keepdim=True)) * hann * hann[:, None])
+        .abs()
+        .square()
+    )
+    f = torch.fft.fftfreq(64, 1 / 64, device=video.device)
+    ring = torch.hypot(f, f[:, None]).round().long()
+    rings = torch.stack([power[..., ring == k].mean(-1) for k in range(33)], -1)
+    return (rings / rings.sum(-1, keepdim=True)).clamp(min=1e-12).log10()
 
 # %% ../../nbs/phantom/02_render.ipynb #f55a5c01
 def frame_correlation(
-    video:Tensor, # (t c h w) a loop
-)->float: # mean correlation of neighbouring frames in the central crop
+    video: Tensor,  # (t c h w) a loop
+) -> float:  # mean correlation of neighbouring frames in the central crop
     "How alike neighbours are: 1 for a still."
     h, w = video.shape[-2:]
-    crop = video[...,(h-64)//2:(h+64)//2,(w-64)//2:(w+64)//2].flatten(1).double()
+    crop = (
+        video[..., (h - 64) // 2 : (h + 64) // 2, (w - 64) // 2 : (w + 64) // 2].flatten(1).double()
+    )
     crop = crop - crop.mean(1, keepdim=True)
     return F.cosine_similarity(crop, crop.roll(1, 0)).mean().item()
 
@@ -61,52 +86,87 @@ def frame_correlation(
 @dataclass
 class Cine:
     "A long video of many beats, with the truth of each frame and each beat."
-    video:Tensor         # (t 1 h w) in [0,1]
-    mask:Tensor          # (t h w)
-    theta:Tensor         # (t) phase, radians
-    fps:float            # frames per second
-    ed:list[float]       # frame number (not whole) of each ED within the video
-    es:list[float]       # of each ES
-    ef:list[float]       # ejection fraction of each beat that has frames in the video
-    heart:Heart
+
+    video: Tensor  # (t 1 h w) in [0,1]
+    mask: Tensor  # (t h w)
+    theta: Tensor  # (t) phase, radians
+    fps: float  # frames per second
+    ed: list[float]  # frame number (not whole) of each ED within the video
+    es: list[float]  # of each ES
+    ef: list[float]  # ejection fraction of each beat that has frames in the video
+    heart: Heart
 
     @property
-    def area(self)->Tensor: return self.mask.sum((1,2))  # (t) px²
+    def area(self) -> Tensor:
+        return self.mask.sum((1, 2))  # (t) px²
 
 # %% ../../nbs/phantom/02_render.ipynb #533d75bd
 def rhythm(
-    heart:Heart,
-    seconds:float, # length of the video
-    generator:torch.Generator|None=None,
-    rr_spread:float=.05, # standard deviation of the RR interval, as a share of it
-    ef_spread:float=.03, # standard deviation of the EF from beat to beat, as a fraction
-)->tuple[Tensor,Tensor]: # (n+1) times of ED in seconds, the first before 0 and the last after the end; (n) EF of each beat
+    heart: Heart,
+    seconds: float,  # length of the video
+    generator: torch.Generator | None = None,
+    rr_spread: float = 0.05,  # standard deviation of the RR interval, as a share of it
+    ef_spread: float = 0.03,  # standard deviation of the EF from beat to beat, as a fraction
+) -> tuple[
+    Tensor,
+    Tensor,
+    # (n+1) times of ED in seconds, the first before 0 and the last after the end; (n) EF of each
+    # beat
+]:
     "When the beats begin and how strong each is."
-    rr = 60/heart.heart_rate
-    n = int(seconds/rr*1.3) + 4
+    rr = 60 / heart.heart_rate
+    n = int(seconds / rr * 1.3) + 4
     draw = torch.randn(2, n, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-    ed = (rr*(1+rr_spread*draw[0])).cumsum(0) - rr*(1.1+torch.rand(1, generator=generator, dtype=torch.float64))
-    return ed, (heart.ef+ef_spread*draw[1]).clamp(.05, .85)
+    ed = (rr * (1 + rr_spread * draw[0])).cumsum(0) - rr * (
+        1.1 + torch.rand(1, generator=generator, dtype=torch.float64)
+    )
+    return ed, (heart.ef + ef_spread * draw[1]).clamp(0.05, 0.85)
 
 # %% ../../nbs/phantom/02_render.ipynb #533d7501
 def cine(
-    generator:torch.Generator|None=None,
-    heart:Heart|None=None, # drawn when None
-    scan:Scan|None=None, # drawn when None
-    seconds:float=3.5, # length of the video
-    fps:float=50., # frames per second
-    drift:float=.01, # how far the probe wanders, image sides
-    size:int=112, # image side, px
-    **spread:float, # `rr_spread`, `ef_spread` of `rhythm`
-)->Cine:
+    generator: torch.Generator | None = None,
+    heart: Heart | None = None,  # drawn when None
+    scan: Scan | None = None,  # drawn when None
+    seconds: float = 3.5,  # length of the video
+    fps: float = 50.0,  # frames per second
+    drift: float = 0.01,  # how far the probe wanders, image sides
+    size: int = 112,  # image side, px
+    **spread: float,  # `rr_spread`, `ef_spread` of `rhythm`
+) -> Cine:
     "A long loop of many beats with varying RR interval and EF, seen through a drifting probe."
     heart, scan = heart or Heart.draw(generator), scan or Scan.draw(generator)
     starts, efs = rhythm(heart, seconds, generator, **spread)
-    t = torch.arange(round(seconds*fps), dtype=torch.float64)/fps
+    t = torch.arange(round(seconds * fps), dtype=torch.float64) / fps
     i = torch.searchsorted(starts, t, right=True) - 1
     rr = starts.diff()
-    tau = ((t-starts[i])/rr[i]).float()
-    wander = F.interpolate(torch.randn(1, 2, int(seconds)+3, generator=generator), len(t), mode='linear', align_corners=True)[0].T*drift
-    video, mask = render_heart(heart, scan, emptying(heart, tau), opening(heart, tau), efs[i].float(), wander, generator, size)
-    on = lambda times: [f for f in (times*fps).tolist() if 0 <= f <= len(t)-1]
-    return Cine(video, mask, warp(tau, heart.alpha), fps, on(starts), on(starts[:-1]+heart.alpha*rr), efs[i.unique()].tolist(), heart)
+    tau = ((t - starts[i]) / rr[i]).float()
+    wander = (
+        F.interpolate(
+            torch.randn(1, 2, int(seconds) + 3, generator=generator),
+            len(t),
+            mode='linear',
+            align_corners=True,
+        )[0].T
+        * drift
+    )
+    video, mask = render_heart(
+        heart,
+        scan,
+        emptying(heart, tau),
+        opening(heart, tau),
+        efs[i].float(),
+        wander,
+        generator,
+        size,
+    )
+    on = lambda times: [f for f in (times * fps).tolist() if 0 <= f <= len(t) - 1]
+    return Cine(
+        video,
+        mask,
+        warp(tau, heart.alpha),
+        fps,
+        on(starts),
+        on(starts[:-1] + heart.alpha * rr),
+        efs[i.unique()].tolist(),
+        heart,
+    )

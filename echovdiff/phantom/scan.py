@@ -17,236 +17,348 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from echovdiff.phantom.heart import (
-    Heart, UniformlyDrawn, cavity, from_heart_axis, heart_material, lv_mask, lv_profile, pixels,
-    to_heart_axis, uniform,
+    Heart,
+    UniformlyDrawn,
+    cavity,
+    from_heart_axis,
+    heart_material,
+    lv_mask,
+    lv_profile,
+    pixels,
+    to_heart_axis,
+    uniform,
 )
 
 # %% ../../nbs/phantom/01_scan.ipynb #ad1e8b07
 @dataclass(frozen=True)
 class Scan(UniformlyDrawn):
-    "An ultrasound machine and the window through which it looks. Angles in radians, levels in dB, lengths in image sides."
-    sector:float = uniform(.72, .6, .85)       # half opening angle
-    probe_y:float = uniform(-.01, -.06, .03)   # where the beams meet
-    depth:float = uniform(.97, .86, 1.02)      # lower end of the sector
-    gain:float = uniform(0., -8., 10.)
-    dynamic_range:float = uniform(52., 42., 68.)
-    gamma:float = uniform(1., .8, 1.9)         # display curve
-    myocardium:float = uniform(-6., -9., -4.)
-    tissue:float = uniform(-20., -34., -10.)   # what lies around the heart
-    blood:float = uniform(-36., -46., -26.)
-    valve:float = uniform(-8., -14., -4.)
-    papillary:float = uniform(-18., -32., -6.)
-    floor:float = uniform(9., 4., 16.)         # echo behind the atria, above the tissue
-    lumps:float = uniform(4., 2., 7.)          # uneven echogenicity
-    coherent:float = uniform(.1, 0., .3)        # regular scatterers: the more, the fainter the speckle
-    haze:float = uniform(-32., -44., -20.)     # reverberation under the probe
-    noise:float = uniform(-44., -54., -36.)
-    attenuation:float = uniform(6., 0., 12.)   # loss over the full depth
-    dropout:float = uniform(.5, 0., 1.)        # uneven contact, faint flanks
-    shadow:float = uniform(0., -1.5, 1.)       # depth of a rib's shadow; none below 0
-    grain:float = uniform(1., .8, 1.3)         # size of the speckle
-    smooth:float = uniform(.35, .2, .5)         # smoothing of the picture
-    grit:float = uniform(.015, .006, .04)      # fresh pixel noise of each frame
-    persistence:float = uniform(.2, .05, .4)   # share of the frame before that lingers
+    """An ultrasound machine and the window through which it looks. Angles in radians, levels in
+    dB, lengths in image sides."""
+
+    sector: float = uniform(0.72, 0.6, 0.85)  # half opening angle
+    probe_y: float = uniform(-0.01, -0.06, 0.03)  # where the beams meet
+    depth: float = uniform(0.97, 0.86, 1.02)  # lower end of the sector
+    gain: float = uniform(0.0, -8.0, 10.0)
+    dynamic_range: float = uniform(52.0, 42.0, 68.0)
+    gamma: float = uniform(1.0, 0.8, 1.9)  # display curve
+    myocardium: float = uniform(-6.0, -9.0, -4.0)
+    tissue: float = uniform(-20.0, -34.0, -10.0)  # what lies around the heart
+    blood: float = uniform(-36.0, -46.0, -26.0)
+    valve: float = uniform(-8.0, -14.0, -4.0)
+    papillary: float = uniform(-18.0, -32.0, -6.0)
+    floor: float = uniform(9.0, 4.0, 16.0)  # echo behind the atria, above the tissue
+    lumps: float = uniform(4.0, 2.0, 7.0)  # uneven echogenicity
+    coherent: float = uniform(
+        0.1, 0.0, 0.3
+    )  # regular scatterers: the more, the fainter the speckle
+    haze: float = uniform(-32.0, -44.0, -20.0)  # reverberation under the probe
+    noise: float = uniform(-44.0, -54.0, -36.0)
+    attenuation: float = uniform(6.0, 0.0, 12.0)  # loss over the full depth
+    dropout: float = uniform(0.5, 0.0, 1.0)  # uneven contact, faint flanks
+    shadow: float = uniform(0.0, -1.5, 1.0)  # depth of a rib's shadow; none below 0
+    grain: float = uniform(1.0, 0.8, 1.3)  # size of the speckle
+    smooth: float = uniform(0.35, 0.2, 0.5)  # smoothing of the picture
+    grit: float = uniform(0.015, 0.006, 0.04)  # fresh pixel noise of each frame
+    persistence: float = uniform(0.2, 0.05, 0.4)  # share of the frame before that lingers
 
 # %% ../../nbs/phantom/01_scan.ipynb #dcc1b431
 def blob(
-    x:Tensor, z:Tensor, # coordinates on the LV axis
-    at:tuple[float,float], # centre
-    half:tuple[float,float], # half axes
-    power:float=2.4, # 2: ellipse; more: boxier
-)->Tensor: # > 0 inside, 1 at the centre
+    x: Tensor,
+    z: Tensor,  # coordinates on the LV axis
+    at: tuple[float, float],  # centre
+    half: tuple[float, float],  # half axes
+    power: float = 2.4,  # 2: ellipse; more: boxier
+) -> Tensor:  # > 0 inside, 1 at the centre
     "Inside measure of a superellipse."
-    return 1 - (((x-at[0])/half[0]).abs()**power + ((z-at[1])/half[1]).abs()**power)**(1/power)
+    return 1 - (
+        ((x - at[0]) / half[0]).abs() ** power + ((z - at[1]) / half[1]).abs() ** power
+    ) ** (1 / power)
 
 # %% ../../nbs/phantom/01_scan.ipynb #dcc1b401
 def chambers(
-    heart:Heart,
-    x:Tensor, z:Tensor, # (h w) coordinates on the LV axis, at ED
-)->tuple[Tensor,Tensor]: # (h w) distance into the nearest cavity (> 0 inside), (h w) distance into the epicardium
+    heart: Heart,
+    x: Tensor,
+    z: Tensor,  # (h w) coordinates on the LV axis, at ED
+) -> tuple[
+    Tensor, Tensor
+]:  # (h w) distance into the nearest cavity (> 0 inside), (h w) distance into the epicardium
     "The four cavities and the outer wall of the left ventricle."
-    h, L, W = heart, heart.length, heart.aspect*heart.length
-    f, rv, base = lv_profile(h, z/L), .22*h.rv, z-L
-    lv = torch.minimum(torch.minimum(W*f-x.abs(), z), -base)
-    outer = lv_profile(h, (z+.9*h.wall)/(L+.9*h.wall))
-    wall = torch.where(x>0, h.wall, h.septum)
-    epi = torch.minimum((W+wall)*outer-x.abs(), torch.minimum(z+.9*h.wall, .02-base))
-    right = blob(x, z, (-(W+h.septum+.5*rv), .61*L), (.62*rv, .45*L))*rv*.5
-    right = torch.minimum(right, torch.minimum(-(x+W*outer.clamp(min=.3)+h.septum), -base))
-    left_atrium = torch.minimum(blob(x, z, (0, L+.17*h.atria), (max(W*h.atria, .07), .19*h.atria), 2.6)*.08, base)
-    right_atrium = blob(x, z, (-(W+1.2*h.septum+.42*rv+.03), L+.15*h.atria), (.56*rv+.03, .17*h.atria), 2.6)*.08
+    h, L, W = heart, heart.length, heart.aspect * heart.length
+    f, rv, base = lv_profile(h, z / L), 0.22 * h.rv, z - L
+    lv = torch.minimum(torch.minimum(W * f - x.abs(), z), -base)
+    outer = lv_profile(h, (z + 0.9 * h.wall) / (L + 0.9 * h.wall))
+    wall = torch.where(x > 0, h.wall, h.septum)
+    epi = torch.minimum((W + wall) * outer - x.abs(), torch.minimum(z + 0.9 * h.wall, 0.02 - base))
+    right = blob(x, z, (-(W + h.septum + 0.5 * rv), 0.61 * L), (0.62 * rv, 0.45 * L)) * rv * 0.5
+    right = torch.minimum(right, torch.minimum(-(x + W * outer.clamp(min=0.3) + h.septum), -base))
+    left_atrium = torch.minimum(
+        blob(x, z, (0, L + 0.17 * h.atria), (max(W * h.atria, 0.07), 0.19 * h.atria), 2.6) * 0.08,
+        base,
+    )
+    right_atrium = (
+        blob(
+            x,
+            z,
+            (-(W + 1.2 * h.septum + 0.42 * rv + 0.03), L + 0.15 * h.atria),
+            (0.56 * rv + 0.03, 0.17 * h.atria),
+            2.6,
+        )
+        * 0.08
+    )
     return torch.stack([lv, right, left_atrium, torch.minimum(right_atrium, base)]).amax(0), epi
 
 # %% ../../nbs/phantom/01_scan.ipynb #4608f01e
 def echogenicity(
-    heart:Heart, scan:Scan,
-    x:Tensor, z:Tensor, # (h w) coordinates on the LV axis, at ED
-    generator:torch.Generator|None=None,
-)->Tensor: # (h w) dB
+    heart: Heart,
+    scan: Scan,
+    x: Tensor,
+    z: Tensor,  # (h w) coordinates on the LV axis, at ED
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (h w) dB
     "How loud each point of the body echoes."
-    h, L, W = heart, heart.length, heart.aspect*heart.length
-    soft = lambda d, e=.008: torch.sigmoid(d/e)
-    ridge = lambda d, e: torch.exp(-(d/e)**2)
+    h, L, W = heart, heart.length, heart.aspect * heart.length
+    soft = lambda d, e=0.008: torch.sigmoid(d / e)
+    ridge = lambda d, e: torch.exp(-((d / e) ** 2))
     cavity_, epi = chambers(h, x, z)
-    solid, f, fb = soft(-cavity_), lv_profile(h, z/L), lv_profile(h, torch.ones(1)).item()
-    db = scan.tissue + (scan.myocardium-scan.tissue)*soft(epi)*solid
-    db = db + 9*ridge(epi+.012, .012)*(x>0)*soft(L+.05-z, .03)*soft(z+.02, .02)              # pericardium
-    db = db + 8*ridge(x+W*f+.5*h.septum, .018)*soft(z, .03)*soft(L-z, .02)*solid             # middle of the septum
-    db = db + 6*ridge(x+fb*W+.02, .012)*soft(z-L, .01)*solid                                 # between the atria
-    db = db + scan.floor*ridge(z-L-.38*h.atria, .03)*soft(.28-x.abs(), .06)*solid
-    for hinge in (-fb*W-.01, fb*W+.01, -(W+h.septum+.224*h.rv)): db = db + 7*ridge(torch.hypot(x-hinge, z-L), .013)
+    solid, f, fb = soft(-cavity_), lv_profile(h, z / L), lv_profile(h, torch.ones(1)).item()
+    db = scan.tissue + (scan.myocardium - scan.tissue) * soft(epi) * solid
+    db = db + 9 * ridge(epi + 0.012, 0.012) * (x > 0) * soft(L + 0.05 - z, 0.03) * soft(
+        z + 0.02, 0.02
+    )  # pericardium
+    db = (
+        db
+        + 8 * ridge(x + W * f + 0.5 * h.septum, 0.018) * soft(z, 0.03) * soft(L - z, 0.02) * solid
+    )  # middle of the septum
+    db = db + 6 * ridge(x + fb * W + 0.02, 0.012) * soft(z - L, 0.01) * solid  # between the atria
+    db = db + scan.floor * ridge(z - L - 0.38 * h.atria, 0.03) * soft(0.28 - x.abs(), 0.06) * solid
+    for hinge in (-fb * W - 0.01, fb * W + 0.01, -(W + h.septum + 0.224 * h.rv)):
+        db = db + 7 * ridge(torch.hypot(x - hinge, z - L), 0.013)
     lumps = torch.randn(1, 1, 9, 9, generator=generator, device=x.device)
-    db = db + scan.lumps*F.interpolate(lumps, size=x.shape, mode='bicubic', align_corners=True)[0,0]*solid
-    muscle = soft(.05*blob(x, z, (.62*W, .55*L), (.22*W, .14*L), 2.), .006)                   # a papillary muscle
-    blood = scan.blood + max(0., scan.papillary-scan.blood)*muscle
-    return db*solid + blood*(1-solid)
+    db = (
+        db
+        + scan.lumps
+        * F.interpolate(lumps, size=x.shape, mode='bicubic', align_corners=True)[0, 0]
+        * solid
+    )
+    muscle = soft(
+        0.05 * blob(x, z, (0.62 * W, 0.55 * L), (0.22 * W, 0.14 * L), 2.0), 0.006
+    )  # a papillary muscle
+    blood = scan.blood + max(0.0, scan.papillary - scan.blood) * muscle
+    return db * solid + blood * (1 - solid)
 
 # %% ../../nbs/phantom/01_scan.ipynb #ab99f9d6
 def heart_leaflets(
-    heart:Heart,
-    x:Tensor, z:Tensor, # (... h w) coordinates on the LV axis, now
-    length:Tensor, width:Tensor, opening:Tensor, # (t 1 1) LV length, half width and valve opening now
-)->Tensor: # (t h w) 1 on a leaflet, 0 off it
+    heart: Heart,
+    x: Tensor,
+    z: Tensor,  # (... h w) coordinates on the LV axis, now
+    length: Tensor,
+    width: Tensor,
+    opening: Tensor,  # (t 1 1) LV length, half width and valve opening now
+) -> Tensor:  # (t h w) 1 on a leaflet, 0 off it
     "The two leaflets of the mitral and of the tricuspid valve."
     h, fb, amount = heart, lv_profile(heart, torch.ones(1)).item(), 0
-    mitral, tricuspid = (-fb*width, fb*width), (-(width+h.septum+.22*h.rv), -(fb*width+.9*h.septum))
-    angle = .2 + 1.2*opening
+    mitral, tricuspid = (-fb * width, fb * width), (
+        -(width + h.septum + 0.22 * h.rv),
+        -(fb * width + 0.9 * h.septum),
+    )
+    angle = 0.2 + 1.2 * opening
     cos, sin = angle.cos(), angle.sin()
-    for left,right in (mitral, tricuspid):
-        for hinge,side,share in ((left, 1, 1.15), (right, -1, .85)):
-            blade = (right-left)*h.leaflet*share
-            dx, dz = (x-hinge)*side, length-z
-            along = (dx*cos + dz*sin)/blade
-            off = dz*cos - dx*sin - .45*blade*(1-.5*opening)*along*(1-along)
-            amount = amount + torch.exp(-((off*154)**2 + ((along-.5)*2.77).square()**3).clamp(max=15.))
+    for left, right in (mitral, tricuspid):
+        for hinge, side, share in ((left, 1, 1.15), (right, -1, 0.85)):
+            blade = (right - left) * h.leaflet * share
+            dx, dz = (x - hinge) * side, length - z
+            along = (dx * cos + dz * sin) / blade
+            off = dz * cos - dx * sin - 0.45 * blade * (1 - 0.5 * opening) * along * (1 - along)
+            amount = amount + torch.exp(
+                -((off * 154) ** 2 + ((along - 0.5) * 2.77).square() ** 3).clamp(max=15.0)
+            )
     return amount
 
 # %% ../../nbs/phantom/01_scan.ipynb #5e50beaa
-RINGS, BEAMS, SHEET, NEAR = 120, 104, 208, .02      # polar grid, side of the material sheet, first ring's radius
-LO, HI = -.3, 1.3                                  # the sheet reaches beyond the image
+RINGS, BEAMS, SHEET, NEAR = (
+    120,
+    104,
+    208,
+    0.02,
+)  # polar grid, side of the material sheet, first ring's radius
+LO, HI = -0.3, 1.3  # the sheet reaches beyond the image
 
 def band_matrix(
-    n:int, # samples
-    sigma:float, # width of the Gaussian, samples
-    power:float=1., # rows sum to 1 in this power: 1 keeps brightness, 2 keeps the energy of noise
-    device:torch.device|str='cpu',
-)->Tensor: # (n n)
+    n: int,  # samples
+    sigma: float,  # width of the Gaussian, samples
+    # rows sum to 1 in this power: 1 keeps brightness, 2 keeps the energy of noise
+    power: float = 1.0,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n n)
     "A Gaussian blur as a banded matrix."
     i = torch.arange(n, device=device)
-    w = torch.exp(-.5*((i[:,None]-i[None])/sigma)**2)
-    w = w*(w>1e-4)                                 # denormals would make the product ten times slower
-    return w/(w**power).sum(1, keepdim=True)**(1/power)
+    w = torch.exp(-0.5 * ((i[:, None] - i[None]) / sigma) ** 2)
+    w = w * (w > 1e-4)  # denormals would make the product ten times slower
+    return w / (w**power).sum(1, keepdim=True) ** (1 / power)
 
 # %% ../../nbs/phantom/01_scan.ipynb #5e50be01
 def beam_grid(
-    scan:Scan,
-    device:torch.device|str='cpu',
-)->tuple[Tensor,Tensor,Tensor]: # (r a) radius, (r a) angle, (r a 2) place in the image
+    scan: Scan,
+    device: torch.device | str = 'cpu',
+) -> tuple[Tensor, Tensor, Tensor]:  # (r a) radius, (r a) angle, (r a 2) place in the image
     "The grid on which the machine samples: rings by beams."
-    r = torch.linspace(NEAR, scan.depth-scan.probe_y, RINGS, device=device)
+    r = torch.linspace(NEAR, scan.depth - scan.probe_y, RINGS, device=device)
     a = torch.linspace(-scan.sector, scan.sector, BEAMS, device=device)
     r, a = torch.meshgrid(r, a, indexing='ij')
-    return r, a, torch.stack([.5+r*a.sin(), scan.probe_y+r*a.cos()], -1)
+    return r, a, torch.stack([0.5 + r * a.sin(), scan.probe_y + r * a.cos()], -1)
 
 # %% ../../nbs/phantom/01_scan.ipynb #5e50be02
 def to_sector_image(
-    scan:Scan,
-    echo:Tensor, # (t r a) brightness on the polar grid
-    size:int=112, # image side, px
-)->tuple[Tensor,Tensor]: # (t h w) picture, (h w) sector in [0,1]
+    scan: Scan,
+    echo: Tensor,  # (t r a) brightness on the polar grid
+    size: int = 112,  # image side, px
+) -> tuple[Tensor, Tensor]:  # (t h w) picture, (h w) sector in [0,1]
     "From rings and beams to the sector that one sees."
     p = pixels(size, echo.device)
-    dx, dy = p[...,0]-.5, p[...,1]-scan.probe_y
-    r, a, R = torch.hypot(dx, dy), torch.atan2(dx, dy), scan.depth-scan.probe_y
-    sector = torch.sigmoid((scan.sector-a.abs())*r*size/.6)*torch.sigmoid((R-r)*size/.6)
-    grid = torch.stack([a/scan.sector, (r-NEAR)/(R-NEAR)*2-1], -1)
-    return F.grid_sample(echo[None], grid[None], align_corners=True, padding_mode='border')[0]*sector, sector
+    dx, dy = p[..., 0] - 0.5, p[..., 1] - scan.probe_y
+    r, a, R = torch.hypot(dx, dy), torch.atan2(dx, dy), scan.depth - scan.probe_y
+    sector = torch.sigmoid((scan.sector - a.abs()) * r * size / 0.6) * torch.sigmoid(
+        (R - r) * size / 0.6
+    )
+    grid = torch.stack([a / scan.sector, (r - NEAR) / (R - NEAR) * 2 - 1], -1)
+    return (
+        F.grid_sample(echo[None], grid[None], align_corners=True, padding_mode='border')[0]
+        * sector,
+        sector,
+    )
 
 # %% ../../nbs/phantom/01_scan.ipynb #f96f92cb
 def window(
-    scan:Scan,
-    r:Tensor, a:Tensor, # (r a) radius and angle
-    generator:torch.Generator|None=None,
-)->Tensor: # (r a) dB
+    scan: Scan,
+    r: Tensor,
+    a: Tensor,  # (r a) radius and angle
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (r a) dB
     "Gain of each sample of the sector: attenuation, dropout, shadow."
     draw = partial(torch.randn, generator=generator, device=r.device)
-    depth, side = r/(scan.depth-scan.probe_y), a/scan.sector
-    contact = sum(k*torch.cos((j+1)*math.pi*(side+1)/2) for j,k in enumerate(draw(5)))
-    patches = F.interpolate(draw(1, 1, 7, 6), size=r.shape, mode='bicubic', align_corners=True)[0,0]
-    rib = scan.sector*draw(1).clamp(-1, 1)
-    shadow = max(0., scan.shadow)*torch.exp(-((a-rib)/.09)**2)*torch.sigmoid((depth-.25)/.03)
-    return scan.dropout*(3*contact + 5*patches - 13*side.abs()**3) - 22*shadow - scan.attenuation*depth
+    depth, side = r / (scan.depth - scan.probe_y), a / scan.sector
+    contact = sum(k * torch.cos((j + 1) * math.pi * (side + 1) / 2) for j, k in enumerate(draw(5)))
+    patches = F.interpolate(draw(1, 1, 7, 6), size=r.shape, mode='bicubic', align_corners=True)[
+        0, 0
+    ]
+    rib = scan.sector * draw(1).clamp(-1, 1)
+    shadow = (
+        max(0.0, scan.shadow)
+        * torch.exp(-(((a - rib) / 0.09) ** 2))
+        * torch.sigmoid((depth - 0.25) / 0.03)
+    )
+    return (
+        scan.dropout * (3 * contact + 5 * patches - 13 * side.abs() ** 3)
+        - 22 * shadow
+        - scan.attenuation * depth
+    )
 
 # %% ../../nbs/phantom/01_scan.ipynb #5535efe2
 def sheet(
-    image:Tensor, # (c n n) on the material sheet
-    p:Tensor, # (t r a 2) places in the image
-)->Tensor: # (c t r a)
+    image: Tensor,  # (c n n) on the material sheet
+    p: Tensor,  # (t r a 2) places in the image
+) -> Tensor:  # (c t r a)
     "Look the sheet up at places of the image."
     t, r, a, _ = p.shape
-    grid = ((p-LO)/(HI-LO)*2-1).reshape(1, t*r, a, 2)
-    return F.grid_sample(image[None], grid, align_corners=True, padding_mode='reflection')[0].reshape(-1, t, r, a)
+    grid = ((p - LO) / (HI - LO) * 2 - 1).reshape(1, t * r, a, 2)
+    return F.grid_sample(image[None], grid, align_corners=True, padding_mode='reflection')[
+        0
+    ].reshape(-1, t, r, a)
 
 # %% ../../nbs/phantom/01_scan.ipynb #5535ef01
 def heart_echoes(
-    heart:Heart, scan:Scan,
-    p:Tensor, # (t r a 2), or (1 r a 2) under a still probe: places of the polar grid, on the heart (probe drift taken off)
-    length:Tensor, width:Tensor, opening:Tensor, # (t 1 1) the heart now
-    generator:torch.Generator|None=None,
-)->Tensor: # (2 t r a) complex wave
+    heart: Heart,
+    scan: Scan,
+    # (t r a 2), or (1 r a 2) under a still probe: places of the polar grid, on the heart (probe
+    # drift taken off)
+    p: Tensor,
+    length: Tensor,
+    width: Tensor,
+    opening: Tensor,  # (t 1 1) the heart now
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (2 t r a) complex wave
     "What the beam meets: tissue where it lay at ED, leaflets where they are, blood wherever it is."
     draw = partial(torch.randn, generator=generator, device=p.device)
     i = torch.linspace(LO, HI, SHEET, device=p.device)
     y, x = torch.meshgrid(i, i, indexing='ij')
-    amplitude = 10**(echogenicity(heart, scan, *to_heart_axis(heart, torch.stack([x, y], -1)), generator)/20)
-    scatter = amplitude*(draw(2, SHEET, SHEET) + scan.coherent)/(1+scan.coherent**2)**.5
-    half = F.interpolate(p.movedim(-1, 1), scale_factor=.5, mode='bilinear', align_corners=True).movedim(1, -1)  # motion is smooth
+    amplitude = 10 ** (
+        echogenicity(heart, scan, *to_heart_axis(heart, torch.stack([x, y], -1)), generator) / 20
+    )
+    scatter = amplitude * (draw(2, SHEET, SHEET) + scan.coherent) / (1 + scan.coherent**2) ** 0.5
+    half = F.interpolate(
+        p.movedim(-1, 1), scale_factor=0.5, mode='bilinear', align_corners=True
+    ).movedim(
+        1, -1
+    )  # motion is smooth
     ed = from_heart_axis(heart, *heart_material(heart, *to_heart_axis(heart, half), length, width))
-    ed = F.interpolate(ed.movedim(-1, 1), size=p.shape[1:3], mode='bilinear', align_corners=True).movedim(1, -1)
+    ed = F.interpolate(
+        ed.movedim(-1, 1), size=p.shape[1:3], mode='bilinear', align_corners=True
+    ).movedim(1, -1)
     wave = sheet(scatter, ed)
     x, z = to_heart_axis(heart, p)
-    rows = ((z > .3*heart.length) & (z < 1.2*heart.length)).any(-1).any(0).nonzero()     # where leaflets can reach
-    s = slice(int(rows.min()), int(rows.max())+1)
+    rows = (
+        ((z > 0.3 * heart.length) & (z < 1.2 * heart.length)).any(-1).any(0).nonzero()
+    )  # where leaflets can reach
+    s = slice(int(rows.min()), int(rows.max()) + 1)
     still = sheet(draw(2, SHEET, SHEET), p[:1])
-    wave[:,:,s] += 10**(scan.valve/20)*heart_leaflets(heart, x[:,s], z[:,s], length, width, opening)*(.7+.6*still[:,:,s])
+    wave[:, :, s] += (
+        10 ** (scan.valve / 20)
+        * heart_leaflets(heart, x[:, s], z[:, s], length, width, opening)
+        * (0.7 + 0.6 * still[:, :, s])
+    )
     swirl = torch.rand(len(length), 1, 1, 2, generator=generator, device=p.device)
-    return wave + .7*10**(scan.blood/20)*sheet(draw(2, SHEET, SHEET), p*.6+.6*swirl)
+    return wave + 0.7 * 10 ** (scan.blood / 20) * sheet(
+        draw(2, SHEET, SHEET), p * 0.6 + 0.6 * swirl
+    )
 
 # %% ../../nbs/phantom/01_scan.ipynb #1f11b98c
 def form_image(
-    scan:Scan,
-    wave:Tensor, # (2 t r a) complex wave
-    generator:torch.Generator|None=None,
-    size:int=112, # image side, px
-)->Tensor: # (t 1 h w) picture in [0,1]
+    scan: Scan,
+    wave: Tensor,  # (2 t r a) complex wave
+    generator: torch.Generator | None = None,
+    size: int = 112,  # image side, px
+) -> Tensor:  # (t 1 h w) picture in [0,1]
     "Beam, window, haze, log compression, smoothing, persistence, scan conversion."
     dev = wave.device
     draw = partial(torch.randn, generator=generator, device=dev)
     r, a, p = beam_grid(scan, dev)
-    depth = r/(scan.depth-scan.probe_y)
-    A, B = band_matrix(RINGS, .75*scan.grain, 2, dev), band_matrix(BEAMS, 1.1*scan.grain, 2, dev).T
-    energy = (A @ wave @ B).square().sum(0)*10**(window(scan, r, a, generator)/10)
-    haze = (A @ sheet(draw(2, SHEET, SHEET), p[None])[:,0] @ B).square().sum(0)*torch.exp(-(depth/.28)**2)/2
-    floor = 10**(scan.haze/10)*haze + 10**((scan.noise+10*(depth-.5))/10)
-    db = 10*torch.log10(energy+floor) + scan.gain
-    gray = ((db+scan.dynamic_range-6)/scan.dynamic_range).clamp(0, 1)
-    gray = band_matrix(RINGS, scan.smooth, 1, dev) @ gray @ band_matrix(BEAMS, scan.smooth, 1, dev).T
+    depth = r / (scan.depth - scan.probe_y)
+    A, B = (
+        band_matrix(RINGS, 0.75 * scan.grain, 2, dev),
+        band_matrix(BEAMS, 1.1 * scan.grain, 2, dev).T,
+    )
+    energy = (A @ wave @ B).square().sum(0) * 10 ** (window(scan, r, a, generator) / 10)
+    haze = (
+        (A @ sheet(draw(2, SHEET, SHEET), p[None])[:, 0] @ B).square().sum(0)
+        * torch.exp(-((depth / 0.28) ** 2))
+        / 2
+    )
+    floor = 10 ** (scan.haze / 10) * haze + 10 ** ((scan.noise + 10 * (depth - 0.5)) / 10)
+    db = 10 * torch.log10(energy + floor) + scan.gain
+    gray = ((db + scan.dynamic_range - 6) / scan.dynamic_range).clamp(0, 1)
+    gray = (
+        band_matrix(RINGS, scan.smooth, 1, dev) @ gray @ band_matrix(BEAMS, scan.smooth, 1, dev).T
+    )
     gray = torch.lerp(gray, gray.roll(1, 0), scan.persistence)
     picture, sector = to_sector_image(scan, gray, size)
-    picture = picture.clamp(1e-3, 1)**scan.gamma + scan.grit*sector*draw(len(picture), size, size)
-    return (picture*(sector>.01)).clamp(0, 1)[:,None]
+    picture = picture.clamp(1e-3, 1) ** scan.gamma + scan.grit * sector * draw(
+        len(picture), size, size
+    )
+    return (picture * (sector > 0.01)).clamp(0, 1)[:, None]
 
 # %% ../../nbs/phantom/01_scan.ipynb #f03f49f1
 def render_heart(
-    heart:Heart, scan:Scan,
-    c:Tensor, o:Tensor, # (t) emptying and valve opening
-    ef:Tensor, # (t) ejection fraction of the beat each frame belongs to
-    shift:Tensor, # (t 2) probe drift, image sides; (1 2) holds the probe still, which is faster
-    generator:torch.Generator|None=None,
-    size:int=112, # image side, px
-)->tuple[Tensor,Tensor]: # (t 1 h w) video, (t h w) mask
+    heart: Heart,
+    scan: Scan,
+    c: Tensor,
+    o: Tensor,  # (t) emptying and valve opening
+    ef: Tensor,  # (t) ejection fraction of the beat each frame belongs to
+    shift: Tensor,  # (t 2) probe drift, image sides; (1 2) holds the probe still, which is faster
+    generator: torch.Generator | None = None,
+    size: int = 112,  # image side, px
+) -> tuple[Tensor, Tensor]:  # (t 1 h w) video, (t h w) mask
     "The video of a heart whose state is given frame by frame, and its true LV mask."
-    L, W, o = (v[:,None,None] for v in (*cavity(heart, c, ef), o))
-    p = beam_grid(scan, c.device)[2] - shift[:,None,None]
+    L, W, o = (v[:, None, None] for v in (*cavity(heart, c, ef), o))
+    p = beam_grid(scan, c.device)[2] - shift[:, None, None]
     video = form_image(scan, heart_echoes(heart, scan, p, L, W, o, generator), generator, size)
     return video, lv_mask(heart, c, ef, shift, size)

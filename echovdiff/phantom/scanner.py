@@ -20,172 +20,212 @@ from .chambers import SIDE, parts, sheet_places
 # %% ../../nbs/phantom/06_scanner.ipynb #657409c2
 @dataclass(frozen=True)
 class Scanner(Drawn):
-    "A machine and the window it looks through. Levels in gray (0 black, 1 white) unless a unit is given."
-    sector:float = likely(.68, .42, .95)       # half opening angle, radians
-    probe_y:float = likely(-.01, -.14, .05)    # where the beams meet, image sides
-    depth:float = likely(.88, .70, 1.04)       # lower end of the sector, image sides
-    dynamic_range:float = likely(56., 38., 78.) # dB between black and white
-    blood:float = likely(.21, -.20, .44)
-    contrast:float = likely(.25, -.03, .55)    # muscle over blood
-    apical:float = likely(.4, -.2, 1.1)        # share of it at the apex
-    uneven:float = likely(.08, .02, .20)       # patches of the tissue
-    segments:float = likely(.07, 0., .22)      # walls brighter here, fainter there
-    chambers:float = likely(.04, 0., .15)      # each chamber's blood another level
-    tissue:float = likely(-.03, -.35, .22)     # around the heart, over muscle
-    flank:float = likely(-.06, -.45, .2)       # beyond the lateral wall, over tissue
-    septa:float = likely(-.03, -.25, .15)      # thin walls of atria and right heart, over muscle
-    floor:float = likely(.12, -.05, .4)        # behind the atria, over tissue
-    pericardium:float = likely(.14, -.05, .4)  # over muscle
-    stripe:float = likely(.1, -.05, .3)        # the septum's middle, over muscle
-    lining:float = likely(.07, -.05, .3)       # the inner edge of the wall, over muscle
-    valve:float = likely(.18, .02, .45)         # leaflets over blood
-    papillary:float = likely(.08, -.02, .3)    # papillary muscle over blood
-    coherent:float = likely(.35, 0., 1.3)      # regular scatterers: the more, the fainter the speckle
-    haze:float = likely(.08, -.4, .6)          # clutter under the probe
-    haze_depth:float = likely(.26, .08, .55)    # how deep it reaches, share of the depth
-    noise:float = likely(.0, -.4, .25)         # electronic noise at the far end
-    attenuation:float = likely(3., -10., 14.)  # dB lost over the full depth, gain in depth left out
-    gain_curve:float = likely(2., 0., 7.)      # dB, uneven gain in depth
-    focus:float = likely(2., 0., 7.)           # dB, brighter at the focal zone
-    dropout:float = likely(.4, 0., 1.2)        # uneven contact, faint flanks
-    shadow:float = likely(0., -2., 1.)         # depth of a rib's shadow; none below 0
-    grain:float = likely(.65, .4, 1.6)         # axial size of the speckle, rings
-    lateral:float = likely(1.0, .5, 2.6)       # lateral size of the speckle, beams
-    side_lobes:float = likely(.04, 0., .25)    # share of the wave that smears far sideways
-    smooth:float = likely(.45, .25, 1.2)        # smoothing before the logarithm, rings and beams
-    sharpen:float = likely(.2, 0., 1.)          # edge enhancement
-    decorrelation:float = likely(.06, 0., .4)  # share of the tissue's speckle that is new every third frame
-    grit:float = likely(.014, .0, .045)        # fresh pixel noise of each frame
-    persistence:float = likely(.15, 0., .45)   # share of the frame before that lingers
-    gamma:float = likely(1., .65, 1.9)         # display curve
-    reject:float = likely(.0, -.2, .12)        # below this, black
-    burnt:float = likely(0., 0., 1.)           # above .6 an ECG line and depth marks are burnt in
-    jpeg:float = likely(95., 20., 130.)        # quality of a lossy copy; none above 100
-    plain:float = likely(0., 0., 1.)           # above .65 every structure has a level of its own, without realism
+    """A machine and the window it looks through. Levels in gray (0 black, 1 white) unless a unit
+    is given."""
+
+    sector: float = likely(0.68, 0.42, 0.95)  # half opening angle, radians
+    probe_y: float = likely(-0.01, -0.14, 0.05)  # where the beams meet, image sides
+    depth: float = likely(0.88, 0.70, 1.04)  # lower end of the sector, image sides
+    dynamic_range: float = likely(56.0, 38.0, 78.0)  # dB between black and white
+    blood: float = likely(0.21, -0.20, 0.44)
+    contrast: float = likely(0.25, -0.03, 0.55)  # muscle over blood
+    apical: float = likely(0.4, -0.2, 1.1)  # share of it at the apex
+    uneven: float = likely(0.08, 0.02, 0.20)  # patches of the tissue
+    segments: float = likely(0.07, 0.0, 0.22)  # walls brighter here, fainter there
+    chambers: float = likely(0.04, 0.0, 0.15)  # each chamber's blood another level
+    tissue: float = likely(-0.03, -0.35, 0.22)  # around the heart, over muscle
+    flank: float = likely(-0.06, -0.45, 0.2)  # beyond the lateral wall, over tissue
+    septa: float = likely(-0.03, -0.25, 0.15)  # thin walls of atria and right heart, over muscle
+    floor: float = likely(0.12, -0.05, 0.4)  # behind the atria, over tissue
+    pericardium: float = likely(0.14, -0.05, 0.4)  # over muscle
+    stripe: float = likely(0.1, -0.05, 0.3)  # the septum's middle, over muscle
+    lining: float = likely(0.07, -0.05, 0.3)  # the inner edge of the wall, over muscle
+    valve: float = likely(0.18, 0.02, 0.45)  # leaflets over blood
+    papillary: float = likely(0.08, -0.02, 0.3)  # papillary muscle over blood
+    coherent: float = likely(
+        0.35, 0.0, 1.3
+    )  # regular scatterers: the more, the fainter the speckle
+    haze: float = likely(0.08, -0.4, 0.6)  # clutter under the probe
+    haze_depth: float = likely(0.26, 0.08, 0.55)  # how deep it reaches, share of the depth
+    noise: float = likely(0.0, -0.4, 0.25)  # electronic noise at the far end
+    attenuation: float = likely(
+        3.0, -10.0, 14.0
+    )  # dB lost over the full depth, gain in depth left out
+    gain_curve: float = likely(2.0, 0.0, 7.0)  # dB, uneven gain in depth
+    focus: float = likely(2.0, 0.0, 7.0)  # dB, brighter at the focal zone
+    dropout: float = likely(0.4, 0.0, 1.2)  # uneven contact, faint flanks
+    shadow: float = likely(0.0, -2.0, 1.0)  # depth of a rib's shadow; none below 0
+    grain: float = likely(0.65, 0.4, 1.6)  # axial size of the speckle, rings
+    lateral: float = likely(1.0, 0.5, 2.6)  # lateral size of the speckle, beams
+    side_lobes: float = likely(0.04, 0.0, 0.25)  # share of the wave that smears far sideways
+    smooth: float = likely(0.45, 0.25, 1.2)  # smoothing before the logarithm, rings and beams
+    sharpen: float = likely(0.2, 0.0, 1.0)  # edge enhancement
+    decorrelation: float = likely(
+        0.06, 0.0, 0.4
+    )  # share of the tissue's speckle that is new every third frame
+    grit: float = likely(0.014, 0.0, 0.045)  # fresh pixel noise of each frame
+    persistence: float = likely(0.15, 0.0, 0.45)  # share of the frame before that lingers
+    gamma: float = likely(1.0, 0.65, 1.9)  # display curve
+    reject: float = likely(0.0, -0.2, 0.12)  # below this, black
+    burnt: float = likely(0.0, 0.0, 1.0)  # above .6 an ECG line and depth marks are burnt in
+    jpeg: float = likely(95.0, 20.0, 130.0)  # quality of a lossy copy; none above 100
+    plain: float = likely(
+        0.0, 0.0, 1.0
+    )  # above .65 every structure has a level of its own, without realism
 
 # %% ../../nbs/phantom/06_scanner.ipynb #a9c8afdb
 def soft(
-    d:Tensor, # distance to an edge, > 0 inside, image sides
-    edge:float=.006, # softness
-)->Tensor: # 0 outside, 1 inside
+    d: Tensor,  # distance to an edge, > 0 inside, image sides
+    edge: float = 0.006,  # softness
+) -> Tensor:  # 0 outside, 1 inside
     "An edge as ultrasound sees it."
-    return torch.sigmoid(d/edge)
+    return torch.sigmoid(d / edge)
 
 # %% ../../nbs/phantom/06_scanner.ipynb #5a95307a
 def ridge(
-    d:Tensor, # distance to a line, image sides
-    width:float,
-)->Tensor: # 1 on the line, 0 off it
+    d: Tensor,  # distance to a line, image sides
+    width: float,
+) -> Tensor:  # 1 on the line, 0 off it
     "A bright line."
-    return torch.exp(-(d/width)**2)
+    return torch.exp(-((d / width) ** 2))
 
 # %% ../../nbs/phantom/06_scanner.ipynb #ccad9aa6
 def patches(
-    shape:tuple[int,int], # h, w
-    cells:int, # so many independent values each way
-    generator:torch.Generator|None=None,
-    device:torch.device|str='cpu',
-)->Tensor: # (h w) standard normal, smooth
+    shape: tuple[int, int],  # h, w
+    cells: int,  # so many independent values each way
+    generator: torch.Generator | None = None,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (h w) standard normal, smooth
     "Random numbers that vary slowly over the picture."
     coarse = torch.randn(1, 1, cells, cells, generator=generator, device=device)
-    return F.interpolate(coarse, size=shape, mode='bicubic', align_corners=True)[0,0]
+    return F.interpolate(coarse, size=shape, mode='bicubic', align_corners=True)[0, 0]
 
 # %% ../../nbs/phantom/06_scanner.ipynb #5a45ad3e
 def muscle_level(
-    a:Anatomy, sc:Scanner,
-    x:Tensor, z:Tensor, # (h w) coordinates on the LV axis, at ED
-    generator:torch.Generator|None=None,
-)->Tensor: # (h w) gray over blood
-    "The LV's wall: faintest at the apex, uneven from segment to segment, septum and lateral wall apart."
-    s = (z/a.length).clamp(-.2, 1)
-    fade = sc.apical + (1-sc.apical)*torch.sigmoid((s-.3)/.09)
-    offsets = sc.segments*torch.randn(2, 4, generator=generator, device=x.device)
-    at = torch.tensor([0., .3, .6, .9], device=x.device)
-    bumps = torch.exp(-((s[...,None]-at)/.2)**2)
+    a: Anatomy,
+    sc: Scanner,
+    x: Tensor,
+    z: Tensor,  # (h w) coordinates on the LV axis, at ED
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (h w) gray over blood
+    """The LV's wall: faintest at the apex, uneven from segment to segment, septum and lateral wall
+    apart."""
+    s = (z / a.length).clamp(-0.2, 1)
+    fade = sc.apical + (1 - sc.apical) * torch.sigmoid((s - 0.3) / 0.09)
+    offsets = sc.segments * torch.randn(2, 4, generator=generator, device=x.device)
+    at = torch.tensor([0.0, 0.3, 0.6, 0.9], device=x.device)
+    bumps = torch.exp(-(((s[..., None] - at) / 0.2) ** 2))
     side = (x > 0).long()
-    return sc.contrast*fade + (bumps*offsets[side]).sum(-1)
+    return sc.contrast * fade + (bumps * offsets[side]).sum(-1)
 
 # %% ../../nbs/phantom/06_scanner.ipynb #838b36a6
 def wall_lines(
-    a:Anatomy, sc:Scanner,
-    x:Tensor, z:Tensor, # (h w) coordinates on the LV axis, at ED
-    row:Row, # the surfaces there
-)->Tensor: # (h w) gray to add
+    a: Anatomy,
+    sc: Scanner,
+    x: Tensor,
+    z: Tensor,  # (h w) coordinates on the LV axis, at ED
+    row: Row,  # the surfaces there
+) -> Tensor:  # (h w) gray to add
     "Bright lines: pericardium, the septum's middle, the inner lining, valve hinges, the far wall."
-    L, half = a.length, a.length*a.aspect*a.annulus
-    side = soft(z-.25*L, .04)*soft(L-z, .02)
-    ring = ridge(x-row.epi-.008, .012)*(x>0)*soft(1.1*L-z, .03)*soft(z-.1*L, .04)
-    middle = ridge(x-(row.septal+row.septum)/2, .014)*side
-    lining = torch.maximum(ridge(x-row.lateral-.006, .008), ridge(x-row.septal+.006, .008))*side
-    far = ridge(z-floor(a)-.02, .035)*soft(.3-x.abs(), .06)
-    hinges = sum(ridge(torch.hypot(x-at, z-L), .014) for at in (-half-.01, half+.01))
-    bright = sc.pericardium*(ring + .6*hinges) + sc.stripe*middle + sc.lining*lining
-    return bright + sc.floor*far
+    L, half = a.length, a.length * a.aspect * a.annulus
+    side = soft(z - 0.25 * L, 0.04) * soft(L - z, 0.02)
+    ring = (
+        ridge(x - row.epi - 0.008, 0.012)
+        * (x > 0)
+        * soft(1.1 * L - z, 0.03)
+        * soft(z - 0.1 * L, 0.04)
+    )
+    middle = ridge(x - (row.septal + row.septum) / 2, 0.014) * side
+    lining = (
+        torch.maximum(ridge(x - row.lateral - 0.006, 0.008), ridge(x - row.septal + 0.006, 0.008))
+        * side
+    )
+    far = ridge(z - floor(a) - 0.02, 0.035) * soft(0.3 - x.abs(), 0.06)
+    hinges = sum(ridge(torch.hypot(x - at, z - L), 0.014) for at in (-half - 0.01, half + 0.01))
+    bright = sc.pericardium * (ring + 0.6 * hinges) + sc.stripe * middle + sc.lining * lining
+    return bright + sc.floor * far
 
 # %% ../../nbs/phantom/06_scanner.ipynb #dea2711a
 def inner_detail(
-    a:Anatomy, sc:Scanner,
-    x:Tensor, z:Tensor, # (h w) coordinates on the LV axis, at ED
-    lv:Tensor, # (h w) distance to the LV's edge, > 0 inside
-    generator:torch.Generator|None=None,
-)->Tensor: # (h w) gray to add in the cavity
-    "A papillary muscle at the lateral wall and trabeculae at the apex: part of the cavity, as readers draw it."
-    L, half = a.length, a.length*a.aspect
-    size = .3+.7*a.papillary
-    spot = 1 - ((x-.62*half)/(.3*half*size)).square()-((z-.52*L)/(.17*L*size)).square()
-    muscle = sc.papillary*torch.sigmoid(spot/.15)
+    a: Anatomy,
+    sc: Scanner,
+    x: Tensor,
+    z: Tensor,  # (h w) coordinates on the LV axis, at ED
+    lv: Tensor,  # (h w) distance to the LV's edge, > 0 inside
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (h w) gray to add in the cavity
+    """A papillary muscle at the lateral wall and trabeculae at the apex: part of the cavity, as
+    readers draw it."""
+    L, half = a.length, a.length * a.aspect
+    size = 0.3 + 0.7 * a.papillary
+    spot = (
+        1
+        - ((x - 0.62 * half) / (0.3 * half * size)).square()
+        - ((z - 0.52 * L) / (0.17 * L * size)).square()
+    )
+    muscle = sc.papillary * torch.sigmoid(spot / 0.15)
     rough = patches(tuple(x.shape), 60, generator, x.device).clamp(min=0)
-    near = soft(.035-lv, .012)*soft(.5*L-z, .06)
-    return muscle + a.trabecula*.1*rough*near
+    near = soft(0.035 - lv, 0.012) * soft(0.5 * L - z, 0.06)
+    return muscle + a.trabecula * 0.1 * rough * near
 
 # %% ../../nbs/phantom/06_scanner.ipynb #2bdaa1bb
-THIN = .011 # half the thickness of an atrial wall, image sides: readers trace its middle
+THIN = 0.011  # half the thickness of an atrial wall, image sides: readers trace its middle
 
 # %% ../../nbs/phantom/06_scanner.ipynb #3b3625a8
 def rim(
-    a:Anatomy,
-    z:Tensor, # (h w) along the LV axis, at ED
-)->Tensor: # (h w) image sides
+    a: Anatomy,
+    z: Tensor,  # (h w) along the LV axis, at ED
+) -> Tensor:  # (h w) image sides
     "How far trabeculae let the blood into what readers take for muscle, most of all at the apex."
-    return a.length*(.008+.03*a.trabecula)*(1+1.5*torch.exp(-(z/(.25*a.length))**2))
+    return (
+        a.length
+        * (0.008 + 0.03 * a.trabecula)
+        * (1 + 1.5 * torch.exp(-((z / (0.25 * a.length)) ** 2)))
+    )
 
 # %% ../../nbs/phantom/06_scanner.ipynb #81285880
 def level_map(
-    a:Anatomy, sc:Scanner,
-    generator:torch.Generator|None=None,
-    device:torch.device|str='cpu',
-)->Tensor: # (n n) gray on the sheet of tissue at ED
+    a: Anatomy,
+    sc: Scanner,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n n) gray on the sheet of tissue at ED
     "How bright each point of the body echoes."
     x, z = to_axis(a, sheet_places(device))
     row, edges = row_at_ed(a, z), parts(a, x, z)
     lv, wall, la, rv, ra, aorta = edges
-    gray = sc.blood + sc.contrast + sc.tissue + sc.flank*soft(x-row.epi, .02)
-    thin = soft(torch.stack([la, ra, rv, aorta]).amax(0)+.03, .01)
-    gray = torch.lerp(gray, torch.full_like(x, sc.blood+sc.contrast+sc.septa), thin)
+    gray = sc.blood + sc.contrast + sc.tissue + sc.flank * soft(x - row.epi, 0.02)
+    thin = soft(torch.stack([la, ra, rv, aorta]).amax(0) + 0.03, 0.01)
+    gray = torch.lerp(gray, torch.full_like(x, sc.blood + sc.contrast + sc.septa), thin)
     muscle = sc.blood + muscle_level(a, sc, x, z, generator)
     gray = torch.lerp(gray, muscle, soft(torch.maximum(lv, wall))) + wall_lines(a, sc, x, z, row)
     for cells in (9, 26):
-        gray = gray + .7*sc.uneven*patches((SIDE, SIDE), cells, generator, device)
-    blood = sc.blood + sc.chambers*torch.randn(5, generator=generator, device=device)
+        gray = gray + 0.7 * sc.uneven * patches((SIDE, SIDE), cells, generator, device)
+    blood = sc.blood + sc.chambers * torch.randn(5, generator=generator, device=device)
     lv, la, ra = lv + rim(a, z), la - THIN, ra - THIN
-    for level,d in zip(blood, (lv, la, rv, ra, aorta)):
+    for level, d in zip(blood, (lv, la, rv, ra, aorta)):
         gray = torch.lerp(gray, level.expand_as(gray), soft(d))
-    return gray + inner_detail(a, sc, x, z, lv, generator)*soft(lv)
+    return gray + inner_detail(a, sc, x, z, lv, generator) * soft(lv)
 
 # %% ../../nbs/phantom/06_scanner.ipynb #50077bd3
 def plain_map(
-    a:Anatomy, sc:Scanner,
-    generator:torch.Generator|None=None,
-    device:torch.device|str='cpu',
-)->Tensor: # (n n) gray on the sheet of tissue at ED
-    "Every structure with a random level, softness and texture (as SynthSeg draws its training pictures)."
+    a: Anatomy,
+    sc: Scanner,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n n) gray on the sheet of tissue at ED
+    """Every structure with a random level, softness and texture (as SynthSeg draws its training
+    pictures)."""
     x, z = to_axis(a, sheet_places(device))
     u = torch.rand(3, 8, generator=generator, device=device)
-    gray = u[0,0]*.8 + .25*u[2,0]*patches((SIDE, SIDE), 7, generator, device)
-    blood = .8*u[0,7]
-    for k,d in enumerate(parts(a, x, z)):
+    gray = u[0, 0] * 0.8 + 0.25 * u[2, 0] * patches((SIDE, SIDE), 7, generator, device)
+    blood = 0.8 * u[0, 7]
+    for k, d in enumerate(parts(a, x, z)):
         d = d + rim(a, z) if k == 0 else d - THIN if k in (2, 4) else d
-        level = .8*u[0,k+1] + .15*u[2,k+1]*patches((SIDE, SIDE), 12, generator, device)
-        if k in (2, 3, 4) and u[2,0] < .6: level = level*.3 + .7*blood
-        gray = torch.lerp(gray, level, soft(d, (.003 + .02*u[1,k]).item()))
+        level = 0.8 * u[0, k + 1] + 0.15 * u[2, k + 1] * patches(
+            (SIDE, SIDE), 12, generator, device
+        )
+        if k in (2, 3, 4) and u[2, 0] < 0.6:
+            level = level * 0.3 + 0.7 * blood
+        gray = torch.lerp(gray, level, soft(d, (0.003 + 0.02 * u[1, k]).item()))
     return gray

@@ -22,29 +22,31 @@ from .imaging import scan
 @dataclass
 class Simulated:
     "Frames of a simulated heart and what is true of them."
-    video:Tensor       # (t 1 h w) in [0,1]
-    masks:Tensor       # (t 6 h w) in [0,1], in the order of `anatomy.PARTS`
-    theta:Tensor       # (t) phase, radians
-    anatomy:Anatomy
-    scanner:Scanner
+
+    video: Tensor  # (t 1 h w) in [0,1]
+    masks: Tensor  # (t 6 h w) in [0,1], in the order of `anatomy.PARTS`
+    theta: Tensor  # (t) phase, radians
+    anatomy: Anatomy
+    scanner: Scanner
 
     @property
-    def area(self)->Tensor: return self.masks[:,0].sum((1, 2))  # (t) of the LV, px²
+    def area(self) -> Tensor:
+        return self.masks[:, 0].sum((1, 2))  # (t) of the LV, px²
 
 # %% ../../nbs/phantom/08_simulate.ipynb #f3b80923
 def simulate(
-    generator:torch.Generator|None=None, # source of all randomness
-    anatomy:Anatomy|None=None, # drawn when None
-    scanner:Scanner|None=None, # drawn when None
-    theta:Tensor|None=None, # (t) phases, radians; None: a whole beat of 32 frames, ED first
-    size:int=112, # image side, px
-)->Simulated:
+    generator: torch.Generator | None = None,  # source of all randomness
+    anatomy: Anatomy | None = None,  # drawn when None
+    scanner: Scanner | None = None,  # drawn when None
+    theta: Tensor | None = None,  # (t) phases, radians; None: a whole beat of 32 frames, ED first
+    size: int = 112,  # image side, px
+) -> Simulated:
     "Frames of one heart. What lies deeper than the sector is in no mask."
     anatomy, scanner = anatomy or Anatomy.draw(generator), scanner or Scanner.draw(generator)
     theta = phase_grid(32) if theta is None else theta
-    at = state(anatomy, unwarp(theta % (2*math.pi), anatomy.alpha))
+    at = state(anatomy, unwarp(theta % (2 * math.pi), anatomy.alpha))
     video, sector = scan(anatomy, scanner, at, None, generator, size)
     truth = masks(anatomy, at, None, size)
-    deepest = int((sector > .5).any(1).nonzero().max())
-    truth[:,:,deepest+1:] = 0
+    deepest = int((sector > 0.5).any(1).nonzero().max())
+    truth[:, :, deepest + 1 :] = 0
     return Simulated(video, truth, theta, anatomy, scanner)

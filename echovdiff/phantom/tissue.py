@@ -18,154 +18,185 @@ from .anatomy import Anatomy, State, profile, septal_profile
 
 # %% ../../nbs/phantom/04_tissue.ipynb #738c4494
 def between_knots(
-    x:Tensor, # (...) places now
-    now:list[Tensor], # where some surfaces are now, in rising order; each broadcasts against x
-    then:list[Tensor], # where they were
-)->Tensor: # (...) where the places were
-    "Piecewise linear interpolation between surfaces; beyond the first and the last the shift is theirs."
-    out = torch.where(x < now[0], x-now[0]+then[0], x-now[-1]+then[-1])
-    for a,b,a0,b0 in zip(now, now[1:], then, then[1:]):
+    x: Tensor,  # (...) places now
+    now: list[Tensor],  # where some surfaces are now, in rising order; each broadcasts against x
+    then: list[Tensor],  # where they were
+) -> Tensor:  # (...) where the places were
+    """Piecewise linear interpolation between surfaces; beyond the first and the last the shift is
+    theirs."""
+    out = torch.where(x < now[0], x - now[0] + then[0], x - now[-1] + then[-1])
+    for a, b, a0, b0 in zip(now, now[1:], then, then[1:]):
         here = (x >= a) & (x < b)
-        out = torch.where(here, a0 + (x-a)*(b0-a0)/(b-a).clamp(min=1e-6), out)
+        out = torch.where(here, a0 + (x - a) * (b0 - a0) / (b - a).clamp(min=1e-6), out)
     return out
 
 # %% ../../nbs/phantom/04_tissue.ipynb #f8dd787c
 def floor(
-    a:Anatomy,
-)->float: # z of the atria's far wall, image sides: it stays where it is
+    a: Anatomy,
+) -> float:  # z of the atria's far wall, image sides: it stays where it is
     "Where the atria end."
-    return a.length*(1+a.atrium)
+    return a.length * (1 + a.atrium)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #9d962f38
 def lateral_limits(
-    a:Anatomy,
-)->tuple[float,float]: # x of the RV free wall at the base, and of the lateral epicardium; image sides
+    a: Anatomy,
+) -> tuple[
+    float, float
+]:  # x of the RV free wall at the base, and of the lateral epicardium; image sides
     "How far the heart reaches to either side."
     half, wall = a.aspect, a.wall
-    return -a.length*(half + wall*a.septum + a.rv), a.length*(half + wall)
+    return -a.length * (half + wall * a.septum + a.rv), a.length * (half + wall)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #db622256
 def annulus_drop(
-    a:Anatomy, st:State,
-    x:Tensor, # (...) across the LV axis
-)->Tensor: # how far the valve plane has come towards the apex there, image sides
-    "The mitral annulus as one; the tricuspid farther and farther towards the free wall; nothing outside."
+    a: Anatomy,
+    st: State,
+    x: Tensor,  # (...) across the LV axis
+) -> Tensor:  # how far the valve plane has come towards the apex there, image sides
+    """The mitral annulus as one; the tricuspid farther and farther towards the free wall; nothing
+    outside."""
     left, right = lateral_limits(a)
-    to_left = ((x+a.length*a.aspect)/(left+a.length*a.aspect)).clamp(0, 1)
-    fade = smoothstep(1-(x-right)/.2)*smoothstep(1-(left-x)/.25)
-    return st.drop*(1+(a.tricuspid-1)*to_left)*fade
+    to_left = ((x + a.length * a.aspect) / (left + a.length * a.aspect)).clamp(0, 1)
+    fade = smoothstep(1 - (x - right) / 0.2) * smoothstep(1 - (left - x) / 0.25)
+    return st.drop * (1 + (a.tricuspid - 1) * to_left) * fade
 
 # %% ../../nbs/phantom/04_tissue.ipynb #ae2e9d8a
 def along(
-    a:Anatomy, st:State,
-    x:Tensor, z:Tensor, # (t h w) or (1 h w) coordinates on the LV axis, now
-)->Tensor: # (t h w) z at ED
+    a: Anatomy,
+    st: State,
+    x: Tensor,
+    z: Tensor,  # (t h w) or (1 h w) coordinates on the LV axis, now
+) -> Tensor:  # (t h w) z at ED
     "Apex and atrial floor stay, the annulus travels: the ventricle shortens, the atria lengthen."
     drop = annulus_drop(a, st, x)
-    apex = st.apex*smoothstep(1-(x.abs()-a.length*a.aspect)/.2)
-    cap, low = -a.length*a.wall*a.cap, floor(a)
-    top, zero, base = torch.full_like(x, cap), torch.zeros_like(x), a.length-drop
+    apex = st.apex * smoothstep(1 - (x.abs() - a.length * a.aspect) / 0.2)
+    cap, low = -a.length * a.wall * a.cap, floor(a)
+    top, zero, base = torch.full_like(x, cap), torch.zeros_like(x), a.length - drop
     end = torch.full_like(x, low)
-    return between_knots(z, [top, apex, base, end], [top, zero, zero+a.length, end])
+    return between_knots(z, [top, apex, base, end], [top, zero, zero + a.length, end])
 
 # %% ../../nbs/phantom/04_tissue.ipynb #0c9423d5
 @dataclass
 class Row:
-    "The surfaces that a row of tissue crosses, from left to right; places on the LV axis in image sides."
-    free:Tensor     # RV free wall, outer side
-    rv_wall:Tensor  # RV free wall, inner side
-    septum:Tensor   # septum, RV side
-    septal:Tensor   # septum, LV side
-    lateral:Tensor  # lateral wall, inner side
-    epi:Tensor      # lateral wall, outer side
+    """The surfaces that a row of tissue crosses, from left to right; places on the LV axis in
+    image sides."""
+
+    free: Tensor  # RV free wall, outer side
+    rv_wall: Tensor  # RV free wall, inner side
+    septum: Tensor  # septum, RV side
+    septal: Tensor  # septum, LV side
+    lateral: Tensor  # lateral wall, inner side
+    epi: Tensor  # lateral wall, outer side
 
     @property
-    def surfaces(self)->list[Tensor]: return list(vars(self).values())
+    def surfaces(self) -> list[Tensor]:
+        return list(vars(self).values())
 
 # %% ../../nbs/phantom/04_tissue.ipynb #118dbfeb
 def surfaces_at_ed(
-    a:Anatomy,
-    z:Tensor, # z at ED, image sides
-)->Row:
+    a: Anatomy,
+    z: Tensor,  # z at ED, image sides
+) -> Row:
     "Where the surfaces are at ED."
-    L, s = a.length, z/a.length
-    outer = profile(a, (s+a.wall*a.cap)/(1+a.wall*a.cap))
-    septal, lateral = -L*a.aspect*septal_profile(a, s), L*a.aspect*profile(a, s)
-    septum = -L*(a.aspect+a.wall*a.septum)*outer
-    triangle = ((s-a.rv_apex)/(1-a.rv_apex)).clamp(0, 1)**.6*smoothstep(1-(s-1)/.3)
-    rv_wall = septum - L*a.rv*triangle
-    return Row(rv_wall-.035*L-.02*L*outer, rv_wall, septum, septal, lateral,
-               L*(a.aspect+a.wall)*outer)
+    L, s = a.length, z / a.length
+    outer = profile(a, (s + a.wall * a.cap) / (1 + a.wall * a.cap))
+    septal, lateral = -L * a.aspect * septal_profile(a, s), L * a.aspect * profile(a, s)
+    septum = -L * (a.aspect + a.wall * a.septum) * outer
+    triangle = ((s - a.rv_apex) / (1 - a.rv_apex)).clamp(0, 1) ** 0.6 * smoothstep(
+        1 - (s - 1) / 0.3
+    )
+    rv_wall = septum - L * a.rv * triangle
+    return Row(
+        rv_wall - 0.035 * L - 0.02 * L * outer,
+        rv_wall,
+        septum,
+        septal,
+        lateral,
+        L * (a.aspect + a.wall) * outer,
+    )
 
 # %% ../../nbs/phantom/04_tissue.ipynb #48161459
 def row_at_ed(
-    a:Anatomy,
-    z:Tensor, # z at ED, image sides
-)->Row:
+    a: Anatomy,
+    z: Tensor,  # z at ED, image sides
+) -> Row:
     "`surfaces_at_ed`, looked up in a fine table: three times as fast where many points are asked."
-    low, high, n = -.6*a.length, 2.2*a.length, 4096
+    low, high, n = -0.6 * a.length, 2.2 * a.length, 4096
     table = surfaces_at_ed(a, torch.linspace(low, high, n, device=z.device))
-    at = ((z-low)*((n-1)/(high-low))).round().long().clamp(0, n-1)
+    at = ((z - low) * ((n - 1) / (high - low))).round().long().clamp(0, n - 1)
     return Row(*(surface[at] for surface in table.surfaces))
 
 # %% ../../nbs/phantom/04_tissue.ipynb #512cf974
 def row_now(
-    a:Anatomy, st:State,
-    ed:Row, # the same row at ED
-    z:Tensor, # z at ED
-)->Row:
-    "Where the surfaces are now: the cavity narrows, walls thicken, the septum moves less than the lateral wall."
-    s = z/a.length
-    shift = -(1-st.width)*(1-a.septal)*a.length*a.aspect*profile(a, s)
-    septal, lateral = st.width*ed.septal+shift, st.width*ed.lateral+shift
-    thick = 1+(st.wall-1)*smoothstep(s/.5)
-    septum = septal - thick*(ed.septal-ed.septum)
-    rv_wall = septum - st.squeeze*(ed.septum-ed.rv_wall)
-    return Row(rv_wall-(ed.rv_wall-ed.free), rv_wall, septum, septal, lateral,
-               lateral + thick*(ed.epi-ed.lateral))
+    a: Anatomy,
+    st: State,
+    ed: Row,  # the same row at ED
+    z: Tensor,  # z at ED
+) -> Row:
+    """Where the surfaces are now: the cavity narrows, walls thicken, the septum moves less than
+    the lateral wall."""
+    s = z / a.length
+    shift = -(1 - st.width) * (1 - a.septal) * a.length * a.aspect * profile(a, s)
+    septal, lateral = st.width * ed.septal + shift, st.width * ed.lateral + shift
+    thick = 1 + (st.wall - 1) * smoothstep(s / 0.5)
+    septum = septal - thick * (ed.septal - ed.septum)
+    rv_wall = septum - st.squeeze * (ed.septum - ed.rv_wall)
+    return Row(
+        rv_wall - (ed.rv_wall - ed.free),
+        rv_wall,
+        septum,
+        septal,
+        lateral,
+        lateral + thick * (ed.epi - ed.lateral),
+    )
 
 # %% ../../nbs/phantom/04_tissue.ipynb #37bc3352
 def atrial_shift(
-    a:Anatomy,
-    z:Tensor, # (...) along the LV axis, at ED
-)->Tensor: # (...) how far to the side the atria lie there, image sides
+    a: Anatomy,
+    z: Tensor,  # (...) along the LV axis, at ED
+) -> Tensor:  # (...) how far to the side the atria lie there, image sides
     "The axis of the atria leans against that of the ventricles: they hang more upright."
-    return a.length*a.atrium_x*((z-a.length)/(.5*a.length*a.atrium)).clamp(0, 2)
+    return a.length * a.atrium_x * ((z - a.length) / (0.5 * a.length * a.atrium)).clamp(0, 2)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #bbf3f3b0
 def across(
-    a:Anatomy, st:State,
-    x:Tensor, # (t h w) across the LV axis, now
-    z0:Tensor, # (t h w) z at ED
-)->Tensor: # (t h w) x at ED
+    a: Anatomy,
+    st: State,
+    x: Tensor,  # (t h w) across the LV axis, now
+    z0: Tensor,  # (t h w) z at ED
+) -> Tensor:  # (t h w) x at ED
     "The ventricles by their surfaces, the left atrium by its widening; far away nothing moves."
     ed = row_at_ed(a, z0)
     now = row_now(a, st, ed, z0)
-    far = [torch.full_like(x, -2.), torch.full_like(x, 2.)]
-    left, right = torch.minimum(now.free, ed.free)-.3, torch.maximum(now.epi, ed.epi)+.3
+    far = [torch.full_like(x, -2.0), torch.full_like(x, 2.0)]
+    left, right = torch.minimum(now.free, ed.free) - 0.3, torch.maximum(now.epi, ed.epi) + 0.3
     knots = lambda row: [far[0], left, *row.surfaces, right, far[1]]
     moved = between_knots(x, knots(now), knots(ed)) - x
-    u = ((z0-a.length)/(floor(a)-a.length)).clamp(0, 1)
-    above = smoothstep(1+z0/(a.length*a.wall*a.cap+.12))
+    u = ((z0 - a.length) / (floor(a) - a.length)).clamp(0, 1)
+    above = smoothstep(1 + z0 / (a.length * a.wall * a.cap + 0.12))
     atrial = x - atrial_shift(a, z0)
-    reach = smoothstep(1-(atrial.abs()-a.length*a.atrium_width)/.25)
-    widening = -atrial*st.fill/(1+st.fill)*torch.sin(math.pi*u)*reach
-    return x + moved*(1-smoothstep(u/.5))*above + widening
+    reach = smoothstep(1 - (atrial.abs() - a.length * a.atrium_width) / 0.25)
+    widening = -atrial * st.fill / (1 + st.fill) * torch.sin(math.pi * u) * reach
+    return x + moved * (1 - smoothstep(u / 0.5)) * above + widening
 
 # %% ../../nbs/phantom/04_tissue.ipynb #8083abe4
 def unswing(
-    a:Anatomy, st:State,
-    x:Tensor, z:Tensor, # (t h w) or (1 h w) coordinates on the LV axis, now
-)->Tensor: # (t h w) x with the sideways swing of the base taken off
+    a: Anatomy,
+    st: State,
+    x: Tensor,
+    z: Tensor,  # (t h w) or (1 h w) coordinates on the LV axis, now
+) -> Tensor:  # (t h w) x with the sideways swing of the base taken off
     "The base swings to the side, apex and atrial floor don't."
-    swing = smoothstep(z/a.length)*smoothstep((floor(a)-z)/(a.length*a.atrium))
-    return x - a.length*a.rocking*st.strain/.6*swing
+    swing = smoothstep(z / a.length) * smoothstep((floor(a) - z) / (a.length * a.atrium))
+    return x - a.length * a.rocking * st.strain / 0.6 * swing
 
 # %% ../../nbs/phantom/04_tissue.ipynb #158727a1
 def material(
-    a:Anatomy, st:State,
-    x:Tensor, z:Tensor, # (t h w) or (1 h w) coordinates on the LV axis, now
-)->tuple[Tensor,Tensor]: # (t h w) x, z at ED
+    a: Anatomy,
+    st: State,
+    x: Tensor,
+    z: Tensor,  # (t h w) or (1 h w) coordinates on the LV axis, now
+) -> tuple[Tensor, Tensor]:  # (t h w) x, z at ED
     "Where the tissue that is now at (x, z) lay at ED."
     x = unswing(a, st, x, z)
     z0 = along(a, st, x, z)

@@ -16,161 +16,215 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 # %% ../../nbs/phase/00_axis.ipynb #83eac7f1
-ALPHA_PAPER = 1/3 # the systolic fraction that the paper assumes for every heart
+ALPHA_PAPER = 1 / 3  # the systolic fraction that the paper assumes for every heart
 
 def _meet(
-    x:Tensor|float, # (...) time or phase
-    alpha:Tensor|float, # systolic fraction, in (0,1)
-)->tuple[Tensor, Tensor]: # both as tensors of one floating dtype, ready to broadcast
+    x: Tensor | float,  # (...) time or phase
+    alpha: Tensor | float,  # systolic fraction, in (0,1)
+) -> tuple[Tensor, Tensor]:  # both as tensors of one floating dtype, ready to broadcast
     "Check `alpha`, and give it a frame axis if it has one axis fewer than `x`."
     x = torch.as_tensor(x)
-    if not x.is_floating_point(): x = x.to(torch.get_default_dtype())
+    if not x.is_floating_point():
+        x = x.to(torch.get_default_dtype())
     alpha = torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
     if not ((alpha > 0) & (alpha < 1)).all():
-        raise ValueError(f"expected every alpha in (0,1), got {alpha.min():.4g} to {alpha.max():.4g}: alpha is (ES-ED)/(next ED-ED)")
+        raise ValueError(
+            f"expected every alpha in (0,1), got {alpha.min():.4g} to {alpha.max():.4g}: alpha is"
+            " (ES-ED)/(next ED-ED)"
+        )
     return x, alpha[..., None] if alpha.ndim == x.ndim - 1 else alpha
 
 # %% ../../nbs/phase/00_axis.ipynb #83eac701
 def warp(
-    tau:Tensor|float, # (b t) time since ED as a fraction of the RR interval; beyond [0,1] the beats go on
-    alpha:Tensor|float=ALPHA_PAPER, # (b) or one number: systolic fraction of the beat, in (0,1)
-    smooth:bool=False, # without the corner at ES, by equation (2)
-)->Tensor: # (b t) phase in radians: 0 at ED, pi at ES, 2*pi at the next ED
+    tau: (
+        Tensor | float
+    ),  # (b t) time since ED as a fraction of the RR interval; beyond [0,1] the beats go on
+    alpha: (
+        Tensor | float
+    ) = ALPHA_PAPER,  # (b) or one number: systolic fraction of the beat, in (0,1)
+    smooth: bool = False,  # without the corner at ES, by equation (2)
+) -> Tensor:  # (b t) phase in radians: 0 at ED, pi at ES, 2*pi at the next ED
     "Stretch systole and diastole to equal halves of the circle (the phase warp W of EchoVDiff)."
     tau, alpha = _meet(tau, alpha)
     beat = tau.floor()
     s = tau - beat
-    if smooth: turn = 2 * torch.atan2(torch.sin(math.pi * s), torch.sin(math.pi * (alpha - s)))
-    else: turn = math.pi * torch.where(s <= alpha, s / alpha, (s - alpha) / (1 - alpha) + 1)
+    if smooth:
+        turn = 2 * torch.atan2(torch.sin(math.pi * s), torch.sin(math.pi * (alpha - s)))
+    else:
+        turn = math.pi * torch.where(s <= alpha, s / alpha, (s - alpha) / (1 - alpha) + 1)
     return turn + 2 * math.pi * beat
 
 # %% ../../nbs/phase/00_axis.ipynb #43e4856e
 def unwarp(
-    theta:Tensor|float, # (b t) phase in radians; a full turn is a full beat
-    alpha:Tensor|float=ALPHA_PAPER, # (b) or one number: systolic fraction of the beat, in (0,1)
-    smooth:bool=False, # invert the smooth warp, equation (2)
-)->Tensor: # (b t) time since ED as a fraction of the RR interval
+    theta: Tensor | float,  # (b t) phase in radians; a full turn is a full beat
+    alpha: (
+        Tensor | float
+    ) = ALPHA_PAPER,  # (b) or one number: systolic fraction of the beat, in (0,1)
+    smooth: bool = False,  # invert the smooth warp, equation (2)
+) -> Tensor:  # (b t) time since ED as a fraction of the RR interval
     "The inverse of `warp`: when in the beat a phase happens."
     theta, alpha = _meet(theta, alpha)
     beat = (theta / (2 * math.pi)).floor()
     p = theta - 2 * math.pi * beat
     if smooth:
         opening = torch.sin(p / 2)
-        s = torch.atan2(torch.sin(math.pi * alpha) * opening, torch.cos(p / 2) + torch.cos(math.pi * alpha) * opening) / math.pi
-    else: s = torch.where(p <= math.pi, alpha * p / math.pi, alpha + (1 - alpha) * (p / math.pi - 1))
+        s = (
+            torch.atan2(
+                torch.sin(math.pi * alpha) * opening,
+                torch.cos(p / 2) + torch.cos(math.pi * alpha) * opening,
+            )
+            / math.pi
+        )
+    else:
+        s = torch.where(p <= math.pi, alpha * p / math.pi, alpha + (1 - alpha) * (p / math.pi - 1))
     return s + beat
 
 # %% ../../nbs/phase/00_axis.ipynb #a1538dd6
-COLORS = dict(ed='#009E73', es='#CC79A7', systole='#D55E00', diastole='#0072B2', true='#444444', pred='#E69F00') # one colour table for the kit (Okabe-Ito)
+COLORS = dict(
+    ed='#009E73',
+    es='#CC79A7',
+    systole='#D55E00',
+    diastole='#0072B2',
+    true='#444444',
+    pred='#E69F00',
+)  # one colour table for the kit (Okabe-Ito)
 
 def mark_phase(
-    ax:Axes, # axes whose x axis is phase in radians
-)->Axes: # the same axes
+    ax: Axes,  # axes whose x axis is phase in radians
+) -> Axes:  # the same axes
     "Shade systole and diastole, and write ED and ES under a phase axis."
-    ax.axvspan(0, math.pi, color=COLORS['systole'], alpha=.08, lw=0)
-    ax.axvspan(math.pi, 2 * math.pi, color=COLORS['diastole'], alpha=.08, lw=0)
+    ax.axvspan(0, math.pi, color=COLORS['systole'], alpha=0.08, lw=0)
+    ax.axvspan(math.pi, 2 * math.pi, color=COLORS['diastole'], alpha=0.08, lw=0)
     ax.set_xticks([i * math.pi / 2 for i in range(5)], ['0\nED', 'π/2', 'π\nES', '3π/2', '2π\nED'])
     ax.set(xlabel='phase θ', xlim=(0, 2 * math.pi))
     return ax
 
 # %% ../../nbs/phase/00_axis.ipynb #4b1e0447
 def plot_warp(
-    alpha:tuple=(.25, ALPHA_PAPER, .45), # systolic fractions to draw, in (0,1)
-    smooth:bool=False, # draw the smooth warp beside W, dashed
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
+    alpha: tuple = (0.25, ALPHA_PAPER, 0.45),  # systolic fractions to draw, in (0,1)
+    smooth: bool = False,  # draw the smooth warp beside W, dashed
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
     "Phase against time for several systolic fractions; the dot is ES."
     ax = ax or plt.subplots(figsize=(4.6, 3.4))[1]
     tau = torch.linspace(0, 1, 400)
     for i, a in enumerate(alpha):
-        shade = .35 + .65 * (i + 1) / len(alpha)
+        shade = 0.35 + 0.65 * (i + 1) / len(alpha)
         for stop, part in ((tau <= a, 'systole'), (tau >= a, 'diastole')):
             ax.plot(tau[stop], warp(tau, a)[stop], color=COLORS[part], alpha=shade)
-        if smooth: ax.plot(tau, warp(tau, a, smooth=True), '--', color=COLORS['true'], lw=1)
+        if smooth:
+            ax.plot(tau, warp(tau, a, smooth=True), '--', color=COLORS['true'], lw=1)
         ax.plot(a, math.pi, 'o', color=COLORS['es'], ms=5)
         ax.plot((a, a), (0, math.pi), ':', color=COLORS['es'], lw=1)
     ax.set_xticks([0, *alpha, 1], ['0', *(f'{a:.2f}'[1:] for a in alpha), '1'])
     ax.set_yticks([i * math.pi / 2 for i in range(5)], ['0  ED', 'π/2', 'π  ES', '3π/2', '2π  ED'])
-    ax.set(xlabel='time τ (of the beat), marked at each α', ylabel='phase θ', xlim=(0, 1), ylim=(0, 2 * math.pi))
+    ax.set(
+        xlabel='time τ (of the beat), marked at each α',
+        ylabel='phase θ',
+        xlim=(0, 1),
+        ylim=(0, 2 * math.pi),
+    )
     return ax
 
 # %% ../../nbs/phase/00_axis.ipynb #cb27f5b8
 def circle(
-    theta:Tensor, # (...) phase in radians
-)->Tensor: # (... 2) the point (cos theta, sin theta) on the unit circle
+    theta: Tensor,  # (...) phase in radians
+) -> Tensor:  # (... 2) the point (cos theta, sin theta) on the unit circle
     "Where a phase lies on the circle; the last axis is (cos, sin)."
     return torch.stack([theta.cos(), theta.sin()], -1)
 
 # %% ../../nbs/phase/00_axis.ipynb #cb27f501
 def angle(
-    y:Tensor, # (... 2) points in the plane, of any length but zero
-)->Tensor: # (...) phase in radians, in [0, 2*pi)
+    y: Tensor,  # (... 2) points in the plane, of any length but zero
+) -> Tensor:  # (...) phase in radians, in [0, 2*pi)
     "Which phase a point has: the inverse of `circle`."
     cos, sin = y.unbind(-1)
-    return torch.atan2(sin, cos) % (2 * math.pi) % (2 * math.pi)  # twice, for -1e-9 + 2*pi rounds up to 2*pi
+    return (
+        torch.atan2(sin, cos) % (2 * math.pi) % (2 * math.pi)
+    )  # twice, for -1e-9 + 2*pi rounds up to 2*pi
 
 # %% ../../nbs/phase/00_axis.ipynb #cb27f502
 def wrap(
-    dtheta:Tensor, # (...) difference of two phases in radians
-)->Tensor: # (...) the same turn the short way round, in (-pi, pi]
+    dtheta: Tensor,  # (...) difference of two phases in radians
+) -> Tensor:  # (...) the same turn the short way round, in (-pi, pi]
     "The signed distance between two phases along the circle."
     return dtheta - 2 * math.pi * ((dtheta - math.pi) / (2 * math.pi)).ceil()
 
 # %% ../../nbs/phase/00_axis.ipynb #dd8fb9bb
 def phase_grid(
-    frames:int, # how many phases, at least 1 (2 if closed)
-    closed:bool=False, # include 2*pi, which is ED again
-)->Tensor: # (t) phases in radians from 0, evenly spaced
+    frames: int,  # how many phases, at least 1 (2 if closed)
+    closed: bool = False,  # include 2*pi, which is ED again
+) -> Tensor:  # (t) phases in radians from 0, evenly spaced
     "The phases of one whole beat, ED first."
-    if frames < 1 + closed: raise ValueError(f"expected at least {1 + closed} frames, got {frames}: a beat needs phases to stand on")
+    if frames < 1 + closed:
+        raise ValueError(
+            f"expected at least {1 + closed} frames, got {frames}: a beat needs phases to stand on"
+        )
     grid = torch.linspace(0, 2 * math.pi, frames + (not closed))
     return grid if closed else grid[:-1]
 
 # %% ../../nbs/phase/00_axis.ipynb #dd8fb901
 def plot_circle(
-    theta:Tensor, # (t) phases in radians
-    ax:Axes|None=None, # where to draw; a new figure without it
-)->Axes: # the axes drawn on
-    "Frames on the phase circle: ED at the right, systole above, counter-clockwise; each labelled by its number."
+    theta: Tensor,  # (t) phases in radians
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
+    """Frames on the phase circle: ED at the right, systole above, counter-clockwise; each labelled
+    by its number."""
     ax = ax or plt.subplots(figsize=(3.2, 3.2))[1]
     ring = circle(phase_grid(200, closed=True))
     ax.plot(ring[:100, 0], ring[:100, 1], color=COLORS['systole'], lw=1)
     ax.plot(ring[99:, 0], ring[99:, 1], color=COLORS['diastole'], lw=1)
     for i, (x, y) in enumerate(circle(theta.detach().float()).tolist()):
         ax.plot(x, y, 'o', ms=5, color=COLORS['diastole' if y < -1e-4 else 'systole'])
-        if len(theta) <= 16: ax.annotate(str(i), (x, y), (1.16 * x, 1.16 * y), ha='center', va='center', fontsize=7)
+        if len(theta) <= 16:
+            ax.annotate(str(i), (x, y), (1.16 * x, 1.16 * y), ha='center', va='center', fontsize=7)
     for x, name in ((1, 'ed'), (-1, 'es')):
         ax.plot(x, 0, 'o', ms=9, mfc='none', mec=COLORS[name], mew=2)
-        ax.text(.6 * x, 0, name.upper(), ha='center', va='center', color=COLORS[name], weight='bold', fontsize=9)
-    ax.set(aspect='equal', xlim=(-1.35, 1.35), ylim=(-1.35, 1.35)); ax.axis('off')
+        ax.text(
+            0.6 * x,
+            0,
+            name.upper(),
+            ha='center',
+            va='center',
+            color=COLORS[name],
+            weight='bold',
+            fontsize=9,
+        )
+    ax.set(aspect='equal', xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+    ax.axis('off')
     return ax
 
 # %% ../../nbs/phase/00_axis.ipynb #e76b079a
 def mean_angle(
-    theta:Tensor, # (... t) phases in radians
-    weight:Tensor|None=None, # (... t) non-negative weights; equal ones without it
-)->Tensor: # (...) mean phase in radians, in [0, 2*pi)
+    theta: Tensor,  # (... t) phases in radians
+    weight: Tensor | None = None,  # (... t) non-negative weights; equal ones without it
+) -> Tensor:  # (...) mean phase in radians, in [0, 2*pi)
     "The phase of the (weighted) mean point: the circular mean over the last axis."
     y = circle(theta)
     return angle((y if weight is None else y * weight[..., None]).sum(-2))
 
 # %% ../../nbs/phase/00_axis.ipynb #3f02484d
 def harmonics(
-    theta:Tensor, # (...) phase in radians
-    m:int=4, # number of harmonics, at least 1
-)->Tensor: # (... 2m) cos and sin of theta, 2*theta, ... m*theta
+    theta: Tensor,  # (...) phase in radians
+    m: int = 4,  # number of harmonics, at least 1
+) -> Tensor:  # (... 2m) cos and sin of theta, 2*theta, ... m*theta
     "Phase features that a network can attend to; `harmonics(theta, 1)` is `circle(theta)`."
-    if m < 1: raise ValueError(f"expected at least 1 harmonic, got {m}: the first is the circle itself")
+    if m < 1:
+        raise ValueError(f"expected at least 1 harmonic, got {m}: the first is the circle itself")
     order = torch.arange(1, m + 1, dtype=theta.dtype, device=theta.device)
     return rearrange(circle(theta[..., None] * order), '... m y -> ... (m y)')
 
 # %% ../../nbs/phase/00_axis.ipynb #47580db5
 def alpha_prior(
-    heart_rate:Tensor|float, # (...) beats per minute, above 0; held at 40 and 120 outside that range
-)->Tensor|float: # (...) systolic fraction to expect, .27 to .47
-    "Expected systolic fraction at a heart rate, from Weissler's systolic intervals (Circulation 1968;37:149-159); for adults at rest, 40-120 bpm."
+    heart_rate: (
+        Tensor | float
+    ),  # (...) beats per minute, above 0; held at 40 and 120 outside that range
+) -> Tensor | float:  # (...) systolic fraction to expect, .27 to .47
+    """Expected systolic fraction at a heart rate, from Weissler's systolic intervals (Circulation
+    1968;37:149-159); for adults at rest, 40-120 bpm."""
     rate = torch.as_tensor(heart_rate, dtype=getattr(heart_rate, 'dtype', torch.float64))
-    if not (rate > 0).all(): raise ValueError(f"expected a heart rate above 0 beats per minute, got {rate.min():.4g}")
+    if not (rate > 0).all():
+        raise ValueError(f"expected a heart rate above 0 beats per minute, got {rate.min():.4g}")
     rate = rate.clamp(40, 120)
     alpha = (489 - 2.1 * rate) * rate / 60_000
     return alpha if isinstance(heart_rate, Tensor) else alpha.item()

@@ -26,121 +26,174 @@ from .axis import COLORS, mark_phase, phase_grid, plot_circle, unwarp, warp
 
 # %% ../../nbs/phase/02_beat.ipynb #f9b32fe8
 def area(
-    mask:Tensor, # (... h w) LV probability in [0,1]
-)->Tensor: # (...) LV area in px^2
+    mask: Tensor,  # (... h w) LV probability in [0,1]
+) -> Tensor:  # (...) LV area in px^2
     "The expected number of pixels in the ventricle: the differentiable sum of the mask."
     return mask.sum((-2, -1))
 
 # %% ../../nbs/phase/02_beat.ipynb #44702ec3
 def long_axis(
-    mask:Tensor, # (... h w) LV probability in [0,1]
-)->Tensor: # (...) length in px along the mask's first principal axis; 0 where no pixel passes 1/2
+    mask: Tensor,  # (... h w) LV probability in [0,1]
+) -> (
+    Tensor
+):  # (...) length in px along the mask's first principal axis; 0 where no pixel passes 1/2
     "How long the ventricle is: the extent of its pixels along their direction of greatest spread."
     size = parse_shape(mask, '... h w')
-    y, x = torch.meshgrid(*(torch.arange(size[a], dtype=mask.dtype, device=mask.device) for a in 'hw'), indexing='ij')
-    inside = mask > .5
+    y, x = torch.meshgrid(
+        *(torch.arange(size[a], dtype=mask.dtype, device=mask.device) for a in 'hw'), indexing='ij'
+    )
+    inside = mask > 0.5
     weight = inside / area(inside).clamp_min(1)[..., None, None]
-    x, y = (v - area(weight * v)[..., None, None] for v in (x, y))                   # from the centroid
+    x, y = (v - area(weight * v)[..., None, None] for v in (x, y))  # from the centroid
     xx, yy, xy = (area(weight * v) for v in (x * x, y * y, x * y))
     axis = torch.atan2(2 * xy, xx - yy)[..., None, None] / 2
     along = x * axis.cos() + y * axis.sin()
     reach = [torch.where(inside, v, -math.inf).amax((-2, -1)) for v in (along, -along)]
-    return torch.where(inside.any(-1).any(-1), reach[0] + reach[1] + 1, 0.)
+    return torch.where(inside.any(-1).any(-1), reach[0] + reach[1] + 1, 0.0)
 
 # %% ../../nbs/phase/02_beat.ipynb #950193ab
 def volume(
-    mask:Tensor, # (... h w) LV probability in [0,1]
-)->Tensor: # (...) volume in px^3; 0 for an empty mask
+    mask: Tensor,  # (... h w) LV probability in [0,1]
+) -> Tensor:  # (...) volume in px^3; 0 for an empty mask
     "Single-plane area-length volume, 8 A^2 / (3 pi L)."
-    return 8 * area(mask > .5)**2 / (3 * math.pi * long_axis(mask).clamp_min(1))
+    return 8 * area(mask > 0.5) ** 2 / (3 * math.pi * long_axis(mask).clamp_min(1))
 
 # %% ../../nbs/phase/02_beat.ipynb #95019301
 def ef_area_length(
-    mask_ed:Tensor, # (... h w) LV probability at end-diastole
-    mask_es:Tensor, # (... h w) LV probability at end-systole
-)->Tensor: # (...) ejection fraction, 1 at most; nan where `mask_ed` is empty
+    mask_ed: Tensor,  # (... h w) LV probability at end-diastole
+    mask_es: Tensor,  # (... h w) LV probability at end-systole
+) -> Tensor:  # (...) ejection fraction, 1 at most; nan where `mask_ed` is empty
     "Ejection fraction from two masks by the single-plane area-length method."
     return 1 - volume(mask_es) / volume(mask_ed)
 
 # %% ../../nbs/phase/02_beat.ipynb #971b2287
-PARTS = dict(whole=(0, 2 * math.pi), systole=(0, math.pi), diastole=(math.pi, 2 * math.pi)) # first and last phase, radians
+PARTS = dict(
+    whole=(0, 2 * math.pi), systole=(0, math.pi), diastole=(math.pi, 2 * math.pi)
+)  # first and last phase, radians
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class Beat:
-    "One heartbeat from ED to the next ED, or the half of one. Raises `ValueError` if its parts do not agree."
-    video:Tensor # (t c h w) float32 intensity in [0,1], c = 1
-    mask:Tensor|None=None # (t h w) LV probability in [0,1], or None if unknown
-    area:Tensor|None=None # (t) LV area in px^2; the sum of the mask if not given
-    tau:Tensor # (t) time since ED as a fraction of the RR interval, rising in [0,1]
-    alpha:float # systolic fraction, in (0,1)
-    fps:float # frames per second at which the beat lasts as long as it did
-    heart_rate:float # beats per minute
-    ef:float|None=None # ejection fraction, at most 1, or None if unknown
-    source:str='' # id of the clip it was cut from
-    patient:str='' # id of the patient, so that splits never share one
-    part:str='whole' # 'whole'; or 'systole', ED to ES, and 'diastole', ES to ED, where no more was filmed (CAMUS)
+    """One heartbeat from ED to the next ED, or the half of one. Raises `ValueError` if its parts
+    do not agree."""
+
+    video: Tensor  # (t c h w) float32 intensity in [0,1], c = 1
+    mask: Tensor | None = None  # (t h w) LV probability in [0,1], or None if unknown
+    area: Tensor | None = None  # (t) LV area in px^2; the sum of the mask if not given
+    tau: Tensor  # (t) time since ED as a fraction of the RR interval, rising in [0,1]
+    alpha: float  # systolic fraction, in (0,1)
+    fps: float  # frames per second at which the beat lasts as long as it did
+    heart_rate: float  # beats per minute
+    ef: float | None = None  # ejection fraction, at most 1, or None if unknown
+    source: str = ''  # id of the clip it was cut from
+    patient: str = ''  # id of the patient, so that splits never share one
+    part: (
+        str
+        # 'whole'; or 'systole', ED to ES, and 'diastole', ES to ED, where no more was filmed
+        # (CAMUS)
+    ) = 'whole'
 
     def __post_init__(self):
         for name in ('alpha', 'fps', 'heart_rate', 'ef'):
-            if getattr(self, name) is not None: setattr(self, name, float(getattr(self, name)))
-        if self.area is None and self.mask is not None: self.area = area(self.mask)
+            if getattr(self, name) is not None:
+                setattr(self, name, float(getattr(self, name)))
+        if self.area is None and self.mask is not None:
+            self.area = area(self.mask)
         _check(self)
 
     @property
-    def theta(self)->Tensor: return warp(self.tau, self.alpha) # (t) phase in radians
+    def theta(self) -> Tensor:
+        return warp(self.tau, self.alpha)  # (t) phase in radians
 
     @property
-    def seconds(self)->float: return 60 / self.heart_rate # duration of the beat (the RR interval)
+    def seconds(self) -> float:
+        return 60 / self.heart_rate  # duration of the beat (the RR interval)
 
-    def __len__(self): return len(self.video) # number of frames
+    def __len__(self):
+        return len(self.video)  # number of frames
 
     def __repr__(self):
         ef = 'unknown' if self.ef is None else f'{self.ef:.0%}'
         part = '' if self.part == 'whole' else f'{self.part} only, '
-        return f"Beat({part}{len(self)} frames of {self.video.shape[-2]}x{self.video.shape[-1]}, alpha {self.alpha:.2f}, {self.heart_rate:.0f} bpm, EF {ef})"
+        return (
+            f"Beat({part}{len(self)} frames of {self.video.shape[-2]}x{self.video.shape[-1]}, alpha"
+            f" {self.alpha:.2f}, {self.heart_rate:.0f} bpm, EF {ef})"
+        )
 
 # %% ../../nbs/phase/02_beat.ipynb #971b2201
 def _check(
-    beat:Beat, # the beat to look at
+    beat: Beat,  # the beat to look at
 ):
     "Raise `ValueError` with one sentence on the first thing that is wrong with `beat`."
+
     def need(ok, expected, got):
-        if not ok: raise ValueError(f"a beat needs {expected}, got {got}")
+        if not ok:
+            raise ValueError(f"a beat needs {expected}, got {got}")
+
     video, shape = beat.video, tuple(beat.video.shape)
-    need(video.ndim == 4 and shape[1] == 1 and len(video), 'a video of shape (t c h w) with one gray channel and at least one frame', shape)
+    need(
+        video.ndim == 4 and shape[1] == 1 and len(video),
+        'a video of shape (t c h w) with one gray channel and at least one frame',
+        shape,
+    )
     least, most = (v.item() for v in video.aminmax())
-    need(video.dtype == torch.float32 and least >= 0 and most <= 1, 'a float32 video with every intensity in [0,1]', f'{video.dtype} with values {least:.3g} to {most:.3g}')
+    need(
+        video.dtype == torch.float32 and least >= 0 and most <= 1,
+        'a float32 video with every intensity in [0,1]',
+        f'{video.dtype} with values {least:.3g} to {most:.3g}',
+    )
     size = parse_shape(video, 't _ h w')
     for name, axes in dict(mask='t h w', area='t', tau='t').items():
         value = getattr(beat, name)
-        if value is not None: need(tuple(value.shape) == tuple(size[a] for a in axes.split()), f'{name} of shape ({axes}) to go with a video of shape {shape}', tuple(value.shape))
+        if value is not None:
+            need(
+                tuple(value.shape) == tuple(size[a] for a in axes.split()),
+                f'{name} of shape ({axes}) to go with a video of shape {shape}',
+                tuple(value.shape),
+            )
     ends = beat.tau[[0, -1]]
     begin, end = ends.tolist()
-    need(0 <= begin and end <= 1 and (beat.tau.diff() > 0).all(), 'times tau that rise from frame to frame within [0,1]', f'{begin:.3g} to {end:.3g}')
+    need(
+        0 <= begin and end <= 1 and (beat.tau.diff() > 0).all(),
+        'times tau that rise from frame to frame within [0,1]',
+        f'{begin:.3g} to {end:.3g}',
+    )
     need(0 < beat.alpha < 1, 'alpha in (0,1)', beat.alpha)
     need(beat.part in PARTS, f'a part among {", ".join(PARTS)}', repr(beat.part))
-    (low, high), (first, last) = ([angle / math.pi for angle in angles] for angles in (PARTS[beat.part], warp(ends, beat.alpha).tolist()))
-    need(low - 1e-3 <= first and last <= high + 1e-3, f'phases from {low:g} to {high:g} pi in {beat.part}', f'{first:.2f} to {last:.2f} pi')
-    for name in ('fps', 'heart_rate'): need(0 < getattr(beat, name) < math.inf, f'{name} above 0', getattr(beat, name))
+    (low, high), (first, last) = (
+        [angle / math.pi for angle in angles]
+        for angles in (PARTS[beat.part], warp(ends, beat.alpha).tolist())
+    )
+    need(
+        low - 1e-3 <= first and last <= high + 1e-3,
+        f'phases from {low:g} to {high:g} pi in {beat.part}',
+        f'{first:.2f} to {last:.2f} pi',
+    )
+    for name in ('fps', 'heart_rate'):
+        need(0 < getattr(beat, name) < math.inf, f'{name} above 0', getattr(beat, name))
     need(beat.ef is None or beat.ef <= 1, 'ef as a fraction, at most 1', beat.ef)
 
 # %% ../../nbs/phase/02_beat.ipynb #ccd53058
 @patch
 def plot_sheet(
-    self:Beat, # the beat to show
-    frames:int=8, # how many frames to show, evenly spaced
-)->Figure: # frames above, area curve and phase circle below
+    self: Beat,  # the beat to show
+    frames: int = 8,  # how many frames to show, evenly spaced
+) -> Figure:  # frames above, area curve and phase circle below
     "A sheet of the beat: frames with the LV outline, area over phase, and the phase circle."
-    show = [i * len(self) // frames for i in range(frames)] if len(self) > frames else range(len(self))
+    show = (
+        [i * len(self) // frames for i in range(frames)] if len(self) > frames else range(len(self))
+    )
     fig = plt.figure(figsize=(9, 3.8), layout='constrained')
     top, bottom = fig.subfigures(2, 1, height_ratios=(1.2, 1.8))
     for i, ax in zip(show, top.subplots(1, len(show), squeeze=False)[0]):
         color = COLORS['systole' if self.tau[i] <= self.alpha else 'diastole']
         ax.imshow(self.video[i, 0], cmap='gray', vmin=0, vmax=1)
-        if self.mask is not None and self.mask[i].max() > .5: ax.contour(self.mask[i], [.5], colors=color, linewidths=1)
-        ax.set_title(f'{i}: {self.theta[i].rad2deg():.0f}°', fontsize=8, color=color); ax.axis('off')
+        if self.mask is not None and self.mask[i].max() > 0.5:
+            ax.contour(self.mask[i], [0.5], colors=color, linewidths=1)
+        ax.set_title(f'{i}: {self.theta[i].rad2deg():.0f}°', fontsize=8, color=color)
+        ax.axis('off')
     curve, ring = bottom.subplots(1, 2, width_ratios=(3, 1))
-    if self.area is not None: curve.plot(self.theta, self.area, '.-', color=COLORS['true'])
+    if self.area is not None:
+        curve.plot(self.theta, self.area, '.-', color=COLORS['true'])
     mark_phase(curve).set_ylabel('LV area (px²)')
     curve.set_title(repr(self), fontsize=9)
     plot_circle(self.theta, ring)
@@ -149,8 +202,8 @@ def plot_sheet(
 # %% ../../nbs/phase/02_beat.ipynb #ccd53001
 @patch
 def _repr_png_(
-    self:Beat, # the beat to show
-)->bytes: # its sheet as a PNG
+    self: Beat,  # the beat to show
+) -> bytes:  # its sheet as a PNG
     "What a notebook shows for a beat."
     fig, png = self.plot(), BytesIO()
     fig.savefig(png, dpi=80)
@@ -159,46 +212,67 @@ def _repr_png_(
 
 # %% ../../nbs/phase/02_beat.ipynb #5c32cb47
 def frame_times(
-    alpha:float, # systolic fraction
-    frames:int, # how many
-    uniform:str='phase', # 'phase': evenly spaced on the circle; 'time': evenly spaced in time
-    part:str='whole', # as in `Beat`
-)->Tensor: # (frames) time since ED as a fraction of the RR interval
-    "When the frames of a resampled beat are: a whole beat without its second ED, a half with both its ends."
-    if uniform not in ('phase', 'time'): raise ValueError(f"expected uniform='phase' or uniform='time', got {uniform!r}")
+    alpha: float,  # systolic fraction
+    frames: int,  # how many
+    uniform: str = 'phase',  # 'phase': evenly spaced on the circle; 'time': evenly spaced in time
+    part: str = 'whole',  # as in `Beat`
+) -> Tensor:  # (frames) time since ED as a fraction of the RR interval
+    """When the frames of a resampled beat are: a whole beat without its second ED, a half with
+    both its ends."""
+    if uniform not in ('phase', 'time'):
+        raise ValueError(f"expected uniform='phase' or uniform='time', got {uniform!r}")
     low, high = PARTS[part]
     theta = phase_grid(frames) if part == 'whole' else torch.linspace(low, high, frames)
-    if uniform == 'phase': return unwarp(theta, alpha)
+    if uniform == 'phase':
+        return unwarp(theta, alpha)
     first, last = unwarp(torch.tensor([low, high]), alpha)
     return first + (last - first) * (theta - low) / (high - low)
 
 # %% ../../nbs/phase/02_beat.ipynb #5c32cb01
 def frame_rate(
-    alpha:float, # systolic fraction
-    heart_rate:float, # beats per minute
-    frames:int, # of the resampled beat
-    part:str='whole', # as in `Beat`
-)->float: # frames per second
-    "The rate at which a resampled beat lasts as long as it did. The last frame of a whole beat is followed by its first."
+    alpha: float,  # systolic fraction
+    heart_rate: float,  # beats per minute
+    frames: int,  # of the resampled beat
+    part: str = 'whole',  # as in `Beat`
+) -> float:  # frames per second
+    """The rate at which a resampled beat lasts as long as it did. The last frame of a whole beat
+    is followed by its first."""
     share = dict(whole=1, systole=alpha, diastole=1 - alpha)[part]
     return (frames - (part != 'whole')) * heart_rate / (60 * share)
 
 # %% ../../nbs/phase/02_beat.ipynb #5c32cb02
 @patch
 def resample(
-    self:Beat, # the beat to read
-    frames:int, # how many frames to read, at least 1
-    uniform:str='phase', # 'phase': evenly spaced on the circle; 'time': evenly spaced in time
-)->Beat: # the same heartbeat in `frames` frames, in the same order
-    "Read a beat at evenly spaced phases or times, by linear interpolation between frames. Half a beat stays a half."
-    if len(self) < 2: raise ValueError("a beat of one frame cannot be resampled: there is nothing to interpolate between")
+    self: Beat,  # the beat to read
+    frames: int,  # how many frames to read, at least 1
+    uniform: str = 'phase',  # 'phase': evenly spaced on the circle; 'time': evenly spaced in time
+) -> Beat:  # the same heartbeat in `frames` frames, in the same order
+    """Read a beat at evenly spaced phases or times, by linear interpolation between frames. Half a
+    beat stays a half."""
+    if len(self) < 2:
+        raise ValueError(
+            "a beat of one frame cannot be resampled: there is nothing to interpolate between"
+        )
     tau = frame_times(self.alpha, frames, uniform, self.part).to(self.tau)
     after = torch.searchsorted(self.tau, tau, right=True).clamp(1, len(self) - 1)
     before = after - 1
     part = ((tau - self.tau[before]) / (self.tau[after] - self.tau[before])).clamp(0, 1)
-    def read(x): return x if x is None else torch.lerp(x[before], x[after], part.to(x)[(...,) + (None,) * (x.ndim - 1)])
-    return replace(self, video=read(self.video), mask=read(self.mask), area=read(self.area), tau=tau,
-                   fps=frame_rate(self.alpha, self.heart_rate, frames, self.part))
+
+    def read(x):
+        return (
+            x
+            if x is None
+            else torch.lerp(x[before], x[after], part.to(x)[(...,) + (None,) * (x.ndim - 1)])
+        )
+
+    return replace(
+        self,
+        video=read(self.video),
+        mask=read(self.mask),
+        area=read(self.area),
+        tau=tau,
+        fps=frame_rate(self.alpha, self.heart_rate, frames, self.part),
+    )
 
 # %% ../../nbs/phase/02_beat.ipynb #7dbc6c4a
 _TENSORS = ('video', 'mask', 'area', 'tau')
@@ -206,25 +280,33 @@ _FACTS = ('alpha', 'fps', 'heart_rate', 'ef', 'source', 'patient', 'part')
 
 @patch
 def save(
-    self:Beat, # the beat to keep
-    path:str|Path, # where to, usually ending in .safetensors
-)->Path: # the file written
+    self: Beat,  # the beat to keep
+    path: str | Path,  # where to, usually ending in .safetensors
+) -> Path:  # the file written
     "Write a beat to one safetensors file, all of it or nothing."
-    tensors = {name: getattr(self, name).contiguous() for name in _TENSORS if getattr(self, name) is not None}
+    tensors = {
+        name: getattr(self, name).contiguous()
+        for name in _TENSORS
+        if getattr(self, name) is not None
+    }
     facts = {name: getattr(self, name) for name in _FACTS}
-    with whole_file(path) as part: save_file(tensors, part, metadata={'beat': json.dumps(facts)})
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={'beat': json.dumps(facts)})
     return Path(path)
 
 # %% ../../nbs/phase/02_beat.ipynb #7dbc6c01
 @patch(cls_method=True)
 def load_beat(
-    cls:Beat,
-    path:str|Path, # a file written by `Beat.save`
-)->Beat: # the beat in it
+    cls: Beat,
+    path: str | Path,  # a file written by `Beat.save`
+) -> Beat:  # the beat in it
     "Read a beat; raises `FileNotFoundError`, or `ValueError` if the file holds no whole beat."
     try:
         with safe_open(path, 'pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             return cls(**tensors, **json.loads(file.metadata()['beat']))
     except (SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"expected a beat written by Beat.save in {path}, got a file that is damaged or of another kind") from error
+        raise ValueError(
+            f"expected a beat written by Beat.save in {path}, got a file that is damaged or of"
+            " another kind"
+        ) from error

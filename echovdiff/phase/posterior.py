@@ -17,78 +17,85 @@ from .axis import angle, circle, wrap
 
 # %% ../../nbs/phase/01_posterior.ipynb #f4ce35c1
 def bin_phases(
-    n:int, # bins
-    device:torch.device|str='cpu',
-)->Tensor: # (n) radians
+    n: int,  # bins
+    device: torch.device | str = 'cpu',
+) -> Tensor:  # (n) radians
     "The phases of the posterior's bins."
-    return torch.arange(n, device=device)*(2*math.pi/n)
+    return torch.arange(n, device=device) * (2 * math.pi / n)
 
 # %% ../../nbs/phase/01_posterior.ipynb #f4ce3501
 def to_bins(
-    theta:Tensor, # (...) radians
-    n:int, # bins
-)->Tensor: # (... n) probabilities
+    theta: Tensor,  # (...) radians
+    n: int,  # bins
+) -> Tensor:  # (... n) probabilities
     "A phase as a distribution over its two neighbouring bins."
-    at = (theta % (2*math.pi))/(2*math.pi)*n
-    low = at.floor(); w = (at-low)[...,None]
+    at = (theta % (2 * math.pi)) / (2 * math.pi) * n
+    low = at.floor()
+    w = (at - low)[..., None]
     one_hot = lambda i: F.one_hot(i.long() % n, n).to(theta.dtype)
-    return (1-w)*one_hot(low) + w*one_hot(low+1)
+    return (1 - w) * one_hot(low) + w * one_hot(low + 1)
 
 # %% ../../nbs/phase/01_posterior.ipynb #5e2627c8
 def mean_point(
-    posterior:Tensor, # (... n) probabilities
-)->Tensor: # (... 2) phase point inside the unit circle; its length is the confidence
+    posterior: Tensor,  # (... n) probabilities
+) -> Tensor:  # (... 2) phase point inside the unit circle; its length is the confidence
     "The mean of a posterior on the circle."
     return posterior @ circle(bin_phases(posterior.shape[-1], posterior.device)).to(posterior)
 
 # %% ../../nbs/phase/01_posterior.ipynb #5e262701
 def phase_loss(
-    posterior:Tensor, # (b t n)
-    theta:Tensor, # (b t) radians
-)->Tensor: # scalar
+    posterior: Tensor,  # (b t n)
+    theta: Tensor,  # (b t) radians
+) -> Tensor:  # scalar
     "Cross-entropy of the posterior and the true phase."
-    return -(to_bins(theta, posterior.shape[-1])*posterior.clamp(min=1e-8).log()).sum(-1).mean()
+    return -(to_bins(theta, posterior.shape[-1]) * posterior.clamp(min=1e-8).log()).sum(-1).mean()
 
 # %% ../../nbs/phase/01_posterior.ipynb #2b1d250f
 def expected_error(
-    posterior:Tensor, # (... n) probabilities
-)->Tensor: # (... n) radians: how far off each bin's phase would be, on average over the posterior
+    posterior: Tensor,  # (... n) probabilities
+) -> (
+    Tensor
+):  # (... n) radians: how far off each bin's phase would be, on average over the posterior
     "What each answer would cost."
     at = bin_phases(posterior.shape[-1], posterior.device)
-    return posterior @ wrap(at[:,None]-at).abs().to(posterior)
+    return posterior @ wrap(at[:, None] - at).abs().to(posterior)
 
 # %% ../../nbs/phase/01_posterior.ipynb #2b1d2501
 def doubt(
-    posterior:Tensor, # (... n) probabilities
-)->Tensor: # (...) radians in [0, pi/2]: how far off `median_phase` is to be expected
+    posterior: Tensor,  # (... n) probabilities
+) -> Tensor:  # (...) radians in [0, pi/2]: how far off `median_phase` is to be expected
     "0 when the phase is sure, pi/2 when nothing is known."
     return expected_error(posterior).amin(-1)
 
 # %% ../../nbs/phase/01_posterior.ipynb #2b1d2502
 def median_phase(
-    posterior:Tensor, # (... n) probabilities
-)->Tensor: # (...) radians in [0, 2 pi)
+    posterior: Tensor,  # (... n) probabilities
+) -> Tensor:  # (...) radians in [0, 2 pi)
     "The phase that is least off on average: the circular median, refined by its neighbours."
     n = posterior.shape[-1]
     i = expected_error(posterior).argmin(-1, keepdim=True)
     near = (i + torch.arange(-2, 3, device=i.device)) % n
     mass = posterior.gather(-1, near)
-    return angle((mass[...,None]*circle(bin_phases(n, i.device)[near]).to(mass)).sum(-2))
+    return angle((mass[..., None] * circle(bin_phases(n, i.device)[near]).to(mass)).sum(-2))
 
 # %% ../../nbs/phase/01_posterior.ipynb #5d299c78
 def systole(
-    posterior:Tensor, # (... n) probabilities
-)->Tensor: # (...) in [0,1]
+    posterior: Tensor,  # (... n) probabilities
+) -> Tensor:  # (...) in [0,1]
     "The probability that the ventricle is emptying: the mass between ED and ES."
-    return posterior[...,torch.sin(bin_phases(posterior.shape[-1], posterior.device)) > 1e-6].sum(-1)
+    return posterior[..., torch.sin(bin_phases(posterior.shape[-1], posterior.device)) > 1e-6].sum(
+        -1
+    )
 
 # %% ../../nbs/phase/01_posterior.ipynb #723622ab
 def calibration(
-    posterior:Tensor, # (n bins) of many frames
-    theta:Tensor, # (n) their true phases, radians
-    groups:int=8, # of equal size, from sure to unsure
-)->tuple[Tensor,Tensor]: # (groups) mean doubt and (groups) mean error, radians
+    posterior: Tensor,  # (n bins) of many frames
+    theta: Tensor,  # (n) their true phases, radians
+    groups: int = 8,  # of equal size, from sure to unsure
+) -> tuple[Tensor, Tensor]:  # (groups) mean doubt and (groups) mean error, radians
     "Doubt beside error."
-    error, said = wrap(median_phase(posterior)-theta).abs(), doubt(posterior)
+    error, said = wrap(median_phase(posterior) - theta).abs(), doubt(posterior)
     order = said.argsort()
-    return tuple(torch.stack([part.mean() for part in v[order].tensor_split(groups)]) for v in (said, error))
+    return tuple(
+        torch.stack([part.mean() for part in v[order].tensor_split(groups)]) for v in (said, error)
+    )

@@ -19,33 +19,43 @@ from ..core.files import InputError
 @dataclass(frozen=True)
 class Discs:
     "An LV outline cut across its long axis; x, y in px."
-    axis:Tensor     # (2 2) ends of the long axis
-    chords:Tensor   # (n 2 2) ends of the discs' diameters
+
+    axis: Tensor  # (2 2) ends of the long axis
+    chords: Tensor  # (n 2 2) ends of the discs' diameters
 
     @property
-    def volume(self)->float: # px³
+    def volume(self) -> float:  # px³
         "Equation (1)."
-        length, d = (self.axis[1]-self.axis[0]).norm(), (self.chords[:,1]-self.chords[:,0]).norm(dim=-1)
-        return float(math.pi/4*length/len(d)*d.square().sum())
+        length, d = (self.axis[1] - self.axis[0]).norm(), (
+            self.chords[:, 1] - self.chords[:, 0]
+        ).norm(dim=-1)
+        return float(math.pi / 4 * length / len(d) * d.square().sum())
 
 # %% ../../nbs/reading/00_discs.ipynb #45707201
 def discs(
-    mask:Tensor, # (h w) LV probability in [0,1], of one piece
-    n:int=20, # how many
-)->Discs:
+    mask: Tensor,  # (h w) LV probability in [0,1], of one piece
+    n: int = 20,  # how many
+) -> Discs:
     "Cut a mask into discs. InputError for an empty one."
-    fine = F.interpolate(mask[None,None].float().cpu(), scale_factor=4, mode='bilinear')[0,0] > .5
-    if not fine.any(): raise InputError('expected a mask with a ventricle in it, got an empty one; choose another frame')
-    p = (fine.nonzero().flip(-1).double()+.5)/4 - .5
+    fine = (
+        F.interpolate(mask[None, None].float().cpu(), scale_factor=4, mode='bilinear')[0, 0] > 0.5
+    )
+    if not fine.any():
+        raise InputError(
+            'expected a mask with a ventricle in it, got an empty one; choose another frame'
+        )
+    p = (fine.nonzero().flip(-1).double() + 0.5) / 4 - 0.5
     centre = p.mean(0)
-    along = torch.linalg.eigh((p-centre).T@(p-centre))[1][:,1]
+    along = torch.linalg.eigh((p - centre).T @ (p - centre))[1][:, 1]
     across = torch.stack([-along[1], along[0]])
-    s, r = (p-centre)@along, (p-centre)@across
-    low, high = s.min()-.125, s.max()+.125
-    height = (high-low)/n
-    slab = ((s-low)/height).long().clamp(0, n-1)
+    s, r = (p - centre) @ along, (p - centre) @ across
+    low, high = s.min() - 0.125, s.max() + 0.125
+    height = (high - low) / n
+    slab = ((s - low) / height).long().clamp(0, n - 1)
     count = torch.bincount(slab, minlength=n)
-    middle, half = torch.bincount(slab, r, n)/count.clamp_min(1), count/(32*height)
-    at = low + height*(torch.arange(n)+.5)
-    ends = [centre + at[:,None]*along + (middle+side*half)[:,None]*across for side in (-1, 1)]
-    return Discs(torch.stack([centre+low*along, centre+high*along]), torch.stack(ends, 1))
+    middle, half = torch.bincount(slab, r, n) / count.clamp_min(1), count / (32 * height)
+    at = low + height * (torch.arange(n) + 0.5)
+    ends = [
+        centre + at[:, None] * along + (middle + side * half)[:, None] * across for side in (-1, 1)
+    ]
+    return Discs(torch.stack([centre + low * along, centre + high * along]), torch.stack(ends, 1))

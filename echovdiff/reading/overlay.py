@@ -24,26 +24,28 @@ from ..data.sector import DEFAULT_FPS
 from .read import Reading
 
 # %% ../../nbs/reading/03_overlay.ipynb #2a38ac5e
-SCALE = 4 # how much larger a picture is than the 112-pixel grid
+SCALE = 4  # how much larger a picture is than the 112-pixel grid
 NAMES = dict(lv='left ventricle', myocardium='muscle', la='left atrium')
-OUTLINES = dict(lv=COLORS['pred'], myocardium='#56B4E9', la='#F0E442') # Okabe-Ito
+OUTLINES = dict(lv=COLORS['pred'], myocardium='#56B4E9', la='#F0E442')  # Okabe-Ito
 
-def _rgb(colour): return tuple(int(colour[i:i+2], 16) for i in (1, 3, 5)) # '#RRGGBB'
+def _rgb(colour):
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))  # '#RRGGBB'
 
 # %% ../../nbs/reading/03_overlay.ipynb #2a38ac01
-def _enlarge(image): return cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+def _enlarge(image):
+    return cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
 
 # %% ../../nbs/reading/03_overlay.ipynb #2a38ac02
 def draw_frame(
-    reading:Reading,
-    n:int, # which frame
-    white:float|None=None, # the shade that is shown white; None: the brightest half percent
-)->np.ndarray: # (448 448 3) uint8 RGB
+    reading: Reading,
+    n: int,  # which frame
+    white: float | None = None,  # the shade that is shown white; None: the brightest half percent
+) -> np.ndarray:  # (448 448 3) uint8 RGB
     "A frame with the outlines of its masks."
-    white = np.quantile(reading.frames[n], .995) if white is None else white
-    shades = cv2.convertScaleAbs(_enlarge(reading.frames[n]), alpha=255/max(white, 32))
+    white = np.quantile(reading.frames[n], 0.995) if white is None else white
+    shades = cv2.convertScaleAbs(_enlarge(reading.frames[n]), alpha=255 / max(white, 32))
     picture = cv2.cvtColor(shades, cv2.COLOR_GRAY2RGB)
-    for name, mask in reversed(reading.structures.items()):                # the ventricle on top
+    for name, mask in reversed(reading.structures.items()):  # the ventricle on top
         inside = (_enlarge(mask[n]) > 127).astype(np.uint8)
         edges = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_KCOS)[0]
         cv2.polylines(picture, edges, True, _rgb(OUTLINES[name]), 2, cv2.LINE_AA)
@@ -51,140 +53,175 @@ def draw_frame(
 
 # %% ../../nbs/reading/03_overlay.ipynb #30003b86
 def phase_words(
-    degrees:float, # of the phase
-)->str:
+    degrees: float,  # of the phase
+) -> str:
     "Where in the beat a phase is; ED and ES are 20 degrees wide, each way."
     degrees = degrees % 360
-    if min(degrees, 360-degrees) <= 20: return 'end-diastole'
-    if abs(degrees-180) <= 20: return 'end-systole'
+    if min(degrees, 360 - degrees) <= 20:
+        return 'end-diastole'
+    if abs(degrees - 180) <= 20:
+        return 'end-systole'
     return 'systole' if degrees < 180 else 'diastole'
 
 # %% ../../nbs/reading/03_overlay.ipynb #30003b01
 def describe_frame(
-    reading:Reading,
-    n:int, # which frame
-)->list[str]: # lines
+    reading: Reading,
+    n: int,  # which frame
+) -> list[str]:  # lines
     "A frame in words: phase and confidence, area, whether to trust it."
     degrees, atrium = reading.phase_deg[n], reading.la_area
     areas = f'LV area {reading.area[n]:.0f} px²'
     areas += '' if atrium is None else f', left atrium {atrium[n]:.0f} px²'
     confidence = f'confidence {reading.confidence[n]:.2f}'
-    return [f'phase {degrees:.0f}° ({phase_words(degrees)}), {confidence}', f'{areas}; {reading.verdicts[n].level}']
+    return [
+        f'phase {degrees:.0f}° ({phase_words(degrees)}), {confidence}',
+        f'{areas}; {reading.verdicts[n].level}',
+    ]
 
 # %% ../../nbs/reading/03_overlay.ipynb #98fdd8b6
 @lru_cache
-def _font(size): # that comes with matplotlib, for it has ° and ²
-    path = Path(matplotlib.get_data_path())/'fonts/ttf/DejaVuSans.ttf'
+def _font(size):  # that comes with matplotlib, for it has ° and ²
+    path = Path(matplotlib.get_data_path()) / 'fonts/ttf/DejaVuSans.ttf'
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 # %% ../../nbs/reading/03_overlay.ipynb #98fdd801
 def caption(
-    picture:np.ndarray, # (h w 3) uint8
-    lines:list[str],
-    size:int=14, # of the letters, px
-)->np.ndarray: # (H w 3) uint8, H even
+    picture: np.ndarray,  # (h w 3) uint8
+    lines: list[str],
+    size: int = 14,  # of the letters, px
+) -> np.ndarray:  # (H w 3) uint8, H even
     "A picture with lines of text below it."
-    step = round(1.4*size)
-    strip = Image.new('RGB', (picture.shape[1], (step*len(lines) + step//2 + 1)//2*2))
+    step = round(1.4 * size)
+    strip = Image.new('RGB', (picture.shape[1], (step * len(lines) + step // 2 + 1) // 2 * 2))
     draw = ImageDraw.Draw(strip)
-    for i, line in enumerate(lines): draw.text((8, step//4 + i*step), line, (255,)*3, _font(size))
+    for i, line in enumerate(lines):
+        draw.text((8, step // 4 + i * step), line, (255,) * 3, _font(size))
     return np.concatenate([picture, np.asarray(strip)])
 
 # %% ../../nbs/reading/03_overlay.ipynb #e05bc644
 def bullets(
-    sentences:tuple[str,...],
-    width:int, # letters of a line
-)->list[str]: # lines
+    sentences: tuple[str, ...],
+    width: int,  # letters of a line
+) -> list[str]:  # lines
     "Sentences as a list, each wrapped."
-    return [line for one in sentences for line in wrap(one, width, initial_indent='– ', subsequent_indent='   ')]
+    return [
+        line
+        for one in sentences
+        for line in wrap(one, width, initial_indent='– ', subsequent_indent='   ')
+    ]
 
 # %% ../../nbs/reading/03_overlay.ipynb #e05bc601
 def draw_still(
-    reading:Reading,
-)->np.ndarray: # (H 448 3) uint8 RGB
+    reading: Reading,
+) -> np.ndarray:  # (H 448 3) uint8 RGB
     "The picture of a still."
-    return caption(draw_frame(reading, 0), describe_frame(reading, 0) + bullets(reading.verdict.reasons, 56))
+    return caption(
+        draw_frame(reading, 0), describe_frame(reading, 0) + bullets(reading.verdict.reasons, 56)
+    )
 
 # %% ../../nbs/reading/03_overlay.ipynb #cd866c9f
 def write_overlay(
-    reading:Reading,
-    path:str|Path, # .mp4
-)->None:
+    reading: Reading,
+    path: str | Path,  # .mp4
+) -> None:
     "A loop with its outlines as a film, at its true speed; at the usual one where that is unknown."
-    white = np.quantile(reading.frames, .995)
-    pages = (caption(draw_frame(reading, n, white), describe_frame(reading, n)) for n in range(len(reading.frames)))
+    white = np.quantile(reading.frames, 0.995)
+    pages = (
+        caption(draw_frame(reading, n, white), describe_frame(reading, n))
+        for n in range(len(reading.frames))
+    )
     first, fps = next(pages), reading.fps or DEFAULT_FPS
-    with FFMPEG_VideoWriter(str(path), first.shape[1::-1], fps, codec='libx264', ffmpeg_params=['-crf', '18']) as film:
+    with FFMPEG_VideoWriter(
+        str(path), first.shape[1::-1], fps, codec='libx264', ffmpeg_params=['-crf', '18']
+    ) as film:
         film.write_frame(first)
-        for page in pages: film.write_frame(page)
+        for page in pages:
+            film.write_frame(page)
 
 # %% ../../nbs/reading/03_overlay.ipynb #6e04abb0
 def loop_sentence(
-    reading:Reading,
-)->list[str]: # lines
+    reading: Reading,
+) -> list[str]:  # lines
     "A loop in words."
-    def text(value, form): return 'not given' if value is None else form.format(value)
+
+    def text(value, form):
+        return 'not given' if value is None else form.format(value)
+
     t, good, n = len(reading.frames), sum(v.trusted for v in reading.verdicts), len(reading.beats)
-    ef = 'EF not given' if reading.ef is None else f'EF {reading.ef:.0%} (area-length), {reading.ef_discs:.0%} (discs)'
-    lines = [ef,
-             f'systolic fraction α {text(reading.alpha, "{:.2f}")}',
-             f'heart rate {text(reading.heart_rate, "{:.0f} bpm")}',
-             f'{t} frames, {text(reading.fps, "{:.1f} fps")}, {n} whole beat{"s"*(n != 1)}',
-             f'{good} of {t} frames trusted', f'the reading is {reading.verdict.level}']
+    ef = (
+        'EF not given'
+        if reading.ef is None
+        else f'EF {reading.ef:.0%} (area-length), {reading.ef_discs:.0%} (discs)'
+    )
+    lines = [
+        ef,
+        f'systolic fraction α {text(reading.alpha, "{:.2f}")}',
+        f'heart rate {text(reading.heart_rate, "{:.0f} bpm")}',
+        f'{t} frames, {text(reading.fps, "{:.1f} fps")}, {n} whole beat{"s"*(n != 1)}',
+        f'{good} of {t} frames trusted',
+        f'the reading is {reading.verdict.level}',
+    ]
     return lines + bullets((*reading.verdict.reasons, *reading.notes), 46)
 
 # %% ../../nbs/reading/03_overlay.ipynb #5481d2a8
 def plot_landmark(
-    reading:Reading,
-    name:str, # 'ed' or 'es'
-    ax:Axes, # where to draw
-)->None:
+    reading: Reading,
+    name: str,  # 'ed' or 'es'
+    ax: Axes,  # where to draw
+) -> None:
     "The first frame of a landmark, with its outlines."
     ax.axis('off')
     for n in getattr(reading, name)[:1]:
-        ax.imshow(draw_frame(reading, n, np.quantile(reading.frames, .995)))
+        ax.imshow(draw_frame(reading, n, np.quantile(reading.frames, 0.995)))
         text = f'{name.upper()}: frame {n}, {reading.phase_deg[n]:.0f}°, {reading.area[n]:.0f} px²'
         ax.set_title(text, fontsize=10, color=COLORS[name])
 
 # %% ../../nbs/reading/03_overlay.ipynb #5481d201
 def plot_area_over_time(
-    reading:Reading,
-    ax:Axes, # where to draw
-)->None:
+    reading: Reading,
+    ax: Axes,  # where to draw
+) -> None:
     "The area over time, ED and ES marked."
-    seconds = np.arange(len(reading.frames))/(reading.fps or 1)
+    seconds = np.arange(len(reading.frames)) / (reading.fps or 1)
     ax.plot(seconds, reading.area, '.-', color=COLORS['true'], ms=4, lw=1)
     for name in ('ed', 'es'):
         frames = getattr(reading, name)
-        ax.plot(seconds[frames], reading.area[frames], 'o', color=COLORS[name], ms=7, label=name.upper())
+        ax.plot(
+            seconds[frames], reading.area[frames], 'o', color=COLORS[name], ms=7, label=name.upper()
+        )
     ax.set(ylabel='LV area (px²)', ylim=(0, None))
     ax.legend(frameon=False, ncols=2, loc='lower right')
 
 # %% ../../nbs/reading/03_overlay.ipynb #37400c9e
 def plot_phase(
-    reading:Reading,
-    ax:Axes, # where to draw
-)->None:
+    reading: Reading,
+    ax: Axes,  # where to draw
+) -> None:
     "The phase over time, coloured by confidence; systole is shaded."
-    seconds = np.arange(len(reading.frames))/(reading.fps or 1)
-    dots = ax.scatter(seconds, reading.phase_deg, c=reading.confidence, cmap='viridis', vmin=0, vmax=1, s=14)
+    seconds = np.arange(len(reading.frames)) / (reading.fps or 1)
+    dots = ax.scatter(
+        seconds, reading.phase_deg, c=reading.confidence, cmap='viridis', vmin=0, vmax=1, s=14
+    )
     ax.figure.colorbar(dots, ax=ax, label='confidence', aspect=10)
-    ax.axhspan(0, 180, color=COLORS['systole'], alpha=.08, lw=0)
+    ax.axhspan(0, 180, color=COLORS['systole'], alpha=0.08, lw=0)
     ax.set(ylabel='phase', xlabel='seconds' if reading.fps else 'frame', ylim=(-9, 369))
     ax.set_yticks(range(0, 361, 90), ['0°  ED', '90°', '180°  ES', '270°', '360°  ED'])
 
 # %% ../../nbs/reading/03_overlay.ipynb #37400c01
 def plot_reading(
-    reading:Reading, # of a loop
-    title:str='', # above the page
-)->Figure:
+    reading: Reading,  # of a loop
+    title: str = '',  # above the page
+) -> Figure:
     "The page of a loop."
     figure = Figure(figsize=(11, 8), dpi=90, layout='constrained')
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.1, 1.3))
     ed, es, words = top.subplots(1, 3)
-    for name, ax in dict(ed=ed, es=es).items(): plot_landmark(reading, name, ax)
+    for name, ax in dict(ed=ed, es=es).items():
+        plot_landmark(reading, name, ax)
     words.axis('off')
-    words.text(0, 1, '\n'.join(loop_sentence(reading)), va='top', fontsize=10, transform=words.transAxes)
+    words.text(
+        0, 1, '\n'.join(loop_sentence(reading)), va='top', fontsize=10, transform=words.transAxes
+    )
     upper, lower = bottom.subplots(2, 1, sharex=True)
     plot_area_over_time(reading, upper)
     plot_phase(reading, lower)

@@ -31,41 +31,43 @@ from .trust import Verdict, frame_verdicts, loop_verdict
 @dataclass(frozen=True)
 class Reading:
     "All that is read of a still or a loop."
-    frames:np.ndarray # (t 112 112) uint8
-    structures:dict[str,np.ndarray] # 'lv', and 'myocardium', 'la' if known: (t 112 112) uint8
-    phase_deg:np.ndarray # (t) degrees: 0 ED, 180 ES
-    confidence:np.ndarray # (t) 1 - expected error of the phase / 90 degrees
-    area:np.ndarray # (t) LV area in px²
-    verdicts:list[Verdict] # of each frame
-    verdict:Verdict # of the whole
-    crop:tuple[int,int,int] # x0, y0 and side of the grid, in pixels of the file
-    beats:list[Cycle] # whole beats that are believed
-    ed:list[int] # frames of end-diastole
-    es:list[int] # frames of end-systole
-    fps:float|None # frames per second; None: unknown
-    ef:float|None # area-length, mean over beats; None where the reading is not trusted
-    ef_discs:float|None # by discs
-    alpha:float|None # systolic fraction, median over beats
-    heart_rate:float|None # beats per minute, median over beats
-    notes:tuple[str,...] = () # what else must be known
+
+    frames: np.ndarray  # (t 112 112) uint8
+    structures: dict[str, np.ndarray]  # 'lv', and 'myocardium', 'la' if known: (t 112 112) uint8
+    phase_deg: np.ndarray  # (t) degrees: 0 ED, 180 ES
+    confidence: np.ndarray  # (t) 1 - expected error of the phase / 90 degrees
+    area: np.ndarray  # (t) LV area in px²
+    verdicts: list[Verdict]  # of each frame
+    verdict: Verdict  # of the whole
+    crop: tuple[int, int, int]  # x0, y0 and side of the grid, in pixels of the file
+    beats: list[Cycle]  # whole beats that are believed
+    ed: list[int]  # frames of end-diastole
+    es: list[int]  # frames of end-systole
+    fps: float | None  # frames per second; None: unknown
+    ef: float | None  # area-length, mean over beats; None where the reading is not trusted
+    ef_discs: float | None  # by discs
+    alpha: float | None  # systolic fraction, median over beats
+    heart_rate: float | None  # beats per minute, median over beats
+    notes: tuple[str, ...] = ()  # what else must be known
 
     @property
-    def kind(self)->str: return 'still' if len(self.frames) == 1 else 'loop'
+    def kind(self) -> str:
+        return 'still' if len(self.frames) == 1 else 'loop'
 
     @property
-    def la_area(self)->np.ndarray|None: # (t) px²; None where the weights know no atrium
-        return self.structures['la'].sum((1, 2))/255 if 'la' in self.structures else None
+    def la_area(self) -> np.ndarray | None:  # (t) px²; None where the weights know no atrium
+        return self.structures['la'].sum((1, 2)) / 255 if 'la' in self.structures else None
 
 # %% ../../nbs/reading/02_read.ipynb #602ad3d1
-RATE = 30. # frames per second at which stage 1 is shown a loop, at most about half as much again
+RATE = 30.0  # frames per second at which stage 1 is shown a loop, at most about half as much again
 
 def read_video(
-    pcdm:PCDM,
-    video:Tensor, # (t 1 h w) in [0,1]
-    fps:float|None=None, # frames per second; None: unknown
-)->dict[str,Tensor]: # as `pcdm.read`
+    pcdm: PCDM,
+    video: Tensor,  # (t 1 h w) in [0,1]
+    fps: float | None = None,  # frames per second; None: unknown
+) -> dict[str, Tensor]:  # as `pcdm.read`
     "What stage 1 says of a video of any frame rate, at the exposure that it needs."
-    n = max(1, round((fps or RATE)/RATE)) if len(video) >= 16 else 1
+    n = max(1, round((fps or RATE) / RATE)) if len(video) >= 16 else 1
     gamma = auto_gamma(video)
     parts = [read(pcdm, video[i::n], gamma) for i in range(n)]
     order = torch.cat([torch.arange(i, len(video), n) for i in range(n)]).argsort()
@@ -73,54 +75,61 @@ def read_video(
 
 # %% ../../nbs/reading/02_read.ipynb #a9bda952
 def named_masks(
-    pcdm:PCDM,
-    seen:dict[str,Tensor], # of `read_video`
-)->dict[str,Tensor]: # name: (t h w) probability
+    pcdm: PCDM,
+    seen: dict[str, Tensor],  # of `read_video`
+) -> dict[str, Tensor]:  # name: (t h w) probability
     "The masks by name."
     return dict(zip(pcdm.config.structures, seen['structures'].float().unbind(1)))
 
 # %% ../../nbs/reading/02_read.ipynb #101dbe8d
 def beats_in(
-    area:Tensor, # (t) px²
-    fps:float|None, # frames per second; None: unknown
-)->tuple[list[Cycle],list[int],list[int]]: # the beats, ED frames, ES frames
+    area: Tensor,  # (t) px²
+    fps: float | None,  # frames per second; None: unknown
+) -> tuple[list[Cycle], list[int], list[int]]:  # the beats, ED frames, ES frames
     "The whole beats of a loop; without one, the frames of its largest and its smallest area."
-    if len(area) < 5: return [], [], []
+    if len(area) < 5:
+        return [], [], []
     fps = fps or DEFAULT_FPS
     beats, curve = [c for c in find_cycles(area, fps) if c.reason is None], smooth(area, fps)
-    if not beats: return [], [int(curve.argmax())], [int(curve.argmin())]
+    if not beats:
+        return [], [int(curve.argmax())], [int(curve.argmin())]
     return beats, sorted({n for c in beats for n in (c.ed, c.ed2)}), [c.es for c in beats]
 
 # %% ../../nbs/reading/02_read.ipynb #556e8e2d
 def landmark_pairs(
-    phase:Tensor, # (t) radians
-    ed:list[int], es:list[int], # frames of the largest and the smallest area
-)->list[tuple[int,int]]: # those that are an ED and an ES by their phase as well, within 40 degrees
+    phase: Tensor,  # (t) radians
+    ed: list[int],
+    es: list[int],  # frames of the largest and the smallest area
+) -> list[
+    tuple[int, int]
+]:  # those that are an ED and an ES by their phase as well, within 40 degrees
     "Where no whole beat is seen: a fragment of a beat has a largest area too, and it is no ED."
     near = math.cos(math.radians(40))
     return [(i, j) for i, j in zip(ed, es) if phase[i].cos() > near and phase[j].cos() < -near]
 
 # %% ../../nbs/reading/02_read.ipynb #42953daa
 def ejection_fractions(
-    mask:Tensor, # (t h w) LV probability in [0,1]
-    pairs:list[tuple[int,int]], # ED and ES frame of each beat
-)->tuple[float|None,float|None]: # area-length, by discs; None where no pair has two masks
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+    pairs: list[tuple[int, int]],  # ED and ES frame of each beat
+) -> tuple[float | None, float | None]:  # area-length, by discs; None where no pair has two masks
     "The mean EF of the beats, a fraction."
     found = []
     for pair in pairs:
         ed, es = clean(mask[list(pair)])
-        by_discs = 1 - discs(es).volume/discs(ed).volume if ed.any() and es.any() else None
-        if by_discs is not None: found.append((float(ef_area_length(ed, es)), by_discs))
+        by_discs = 1 - discs(es).volume / discs(ed).volume if ed.any() and es.any() else None
+        if by_discs is not None:
+            found.append((float(ef_area_length(ed, es)), by_discs))
     return tuple(np.mean(found, 0).tolist()) if found else (None, None)
 
 # %% ../../nbs/reading/02_read.ipynb #bc7494cc
 def reading_notes(
-    clip:Clip,
-    beats:list[Cycle], # those that are believed
-    pairs:list[tuple[int,int]], # ED and ES frames from which an EF follows
-)->tuple[str,...]: # sentences
+    clip: Clip,
+    beats: list[Cycle],  # those that are believed
+    pairs: list[tuple[int, int]],  # ED and ES frames from which an EF follows
+) -> tuple[str, ...]:  # sentences
     "What a loop does not tell."
-    if clip.kind == 'still': return ()
+    if clip.kind == 'still':
+        return ()
     notes = []
     if not clip.fps_known:
         notes.append('the file does not say its frame rate, so the heart rate is unknown')
@@ -131,59 +140,80 @@ def reading_notes(
     return tuple(notes)
 
 # %% ../../nbs/reading/02_read.ipynb #6760d669
-def _bytes(x): return (x*255).round().byte().cpu().numpy() # [0,1] -> uint8
+def _bytes(x):
+    return (x * 255).round().byte().cpu().numpy()  # [0,1] -> uint8
 
 # %% ../../nbs/reading/02_read.ipynb #6760d601
-def _rhythm(beats, verdict, known): # α, heart rate
-    if not beats or verdict.level == 'unreadable': return None, None
-    alpha, rate = (float(np.median([getattr(c, k) for c in beats])) for k in ('alpha', 'heart_rate'))
+def _rhythm(beats, verdict, known):  # α, heart rate
+    if not beats or verdict.level == 'unreadable':
+        return None, None
+    alpha, rate = (
+        float(np.median([getattr(c, k) for c in beats])) for k in ('alpha', 'heart_rate')
+    )
     return alpha, rate if known else None
 
 # %% ../../nbs/reading/02_read.ipynb #6760d602
 def reading_from(
-    pcdm:PCDM,
-    clip:Clip,
-    seen:dict[str,Tensor], # what stage 1 says of it
-)->Reading:
+    pcdm: PCDM,
+    clip: Clip,
+    seen: dict[str, Tensor],  # what stage 1 says of it
+) -> Reading:
     "All that follows from what stage 1 says of a clip."
     fps, video = clip.fps if clip.fps_known else None, clip.video
     masks, area = named_masks(pcdm, seen), seen['area'].float().cpu()
     lv, posterior = masks['lv'].cpu(), seen['posterior'].cpu()
     phase = median_phase(posterior)
-    verdicts = frame_verdicts(lv, video, {k: v for k,v in masks.items() if k != 'lv'})
+    verdicts = frame_verdicts(lv, video, {k: v for k, v in masks.items() if k != 'lv'})
     verdict = loop_verdict(verdicts, lv, fps)
     beats, ed, es = beats_in(area, fps)
     pairs = [(c.ed, c.es) for c in beats] or landmark_pairs(phase, ed, es)
     ef = ejection_fractions(lv, pairs) if verdict.trusted else (None, None)
     return Reading(
-        _bytes(video[:,0]), {k: _bytes(v) for k,v in masks.items()},
-        phase.rad2deg().numpy(), 1 - doubt(posterior).numpy()/(math.pi/2), area.numpy(),
-        verdicts, verdict, clip.place or (0, 0, video.shape[-1]), beats, ed, es, fps, *ef,
-        *_rhythm(beats, verdict, clip.fps_known), reading_notes(clip, beats, pairs))
+        _bytes(video[:, 0]),
+        {k: _bytes(v) for k, v in masks.items()},
+        phase.rad2deg().numpy(),
+        1 - doubt(posterior).numpy() / (math.pi / 2),
+        area.numpy(),
+        verdicts,
+        verdict,
+        clip.place or (0, 0, video.shape[-1]),
+        beats,
+        ed,
+        es,
+        fps,
+        *ef,
+        *_rhythm(beats, verdict, clip.fps_known),
+        reading_notes(clip, beats, pairs)
+    )
 
 # %% ../../nbs/reading/02_read.ipynb #ccad5080
 def reading_of(
-    pcdm:PCDM,
-    clip:Clip,
-)->Reading:
+    pcdm: PCDM,
+    clip: Clip,
+) -> Reading:
     "Read a clip."
-    return reading_from(pcdm, clip, read_video(pcdm, clip.video, clip.fps if clip.fps_known else None))
+    return reading_from(
+        pcdm, clip, read_video(pcdm, clip.video, clip.fps if clip.fps_known else None)
+    )
 
 # %% ../../nbs/reading/02_read.ipynb #bf8d3c13
 def read_stills(
-    pcdm:PCDM,
-    clips:list[Clip], # of one frame each
-)->list[Reading]:
+    pcdm: PCDM,
+    clips: list[Clip],  # of one frame each
+) -> list[Reading]:
     "Read many stills at once, each as if it were alone: in little more than half the time."
-    seen = read(pcdm, torch.cat([clip.video**auto_gamma(clip.video) for clip in clips]))
+    seen = read(pcdm, torch.cat([clip.video ** auto_gamma(clip.video) for clip in clips]))
     seen['posterior'] = seen['alone']
-    return [reading_from(pcdm, clip, {k: v[i:i+1] for k,v in seen.items()}) for i, clip in enumerate(clips)]
+    return [
+        reading_from(pcdm, clip, {k: v[i : i + 1] for k, v in seen.items()})
+        for i, clip in enumerate(clips)
+    ]
 
 # %% ../../nbs/reading/02_read.ipynb #fd6d5419
 def read_file(
-    pcdm:PCDM,
-    path:str|Path, # DICOM, AVI, MP4, MOV, MKV, WebM, GIF, PNG or JPEG
-)->Reading:
+    pcdm: PCDM,
+    path: str | Path,  # DICOM, AVI, MP4, MOV, MKV, WebM, GIF, PNG or JPEG
+) -> Reading:
     "Read a file. InputError for one that is no echo."
     return reading_of(pcdm, read_clip(path))
 
@@ -191,26 +221,54 @@ def read_file(
 FRAME_COLUMNS = 'file', 'frame', 'phase_deg', 'confidence', 'area_px', 'la_area_px', 'trusted'
 
 def frame_rows(
-    reading:Reading,
-    file:str, # what the file is called
-)->list[dict]:
+    reading: Reading,
+    file: str,  # what the file is called
+) -> list[dict]:
     "The rows of `frames.csv`."
     t, atrium = len(reading.frames), reading.la_area
-    columns = (reading.phase_deg.round(1), reading.confidence.round(3), reading.area.round(1),
-               [''] * t if atrium is None else atrium.round(1), [v.trusted for v in reading.verdicts])
+    columns = (
+        reading.phase_deg.round(1),
+        reading.confidence.round(3),
+        reading.area.round(1),
+        [''] * t if atrium is None else atrium.round(1),
+        [v.trusted for v in reading.verdicts],
+    )
     return [dict(zip(FRAME_COLUMNS, (file, n, *row))) for n, row in enumerate(zip(*columns))]
 
 # %% ../../nbs/reading/02_read.ipynb #ab66f664
-FILE_COLUMNS = ('file', 'kind', 'frames', 'fps', 'beats', 'ef', 'alpha', 'heart_rate', 'trusted', 'problem')
+FILE_COLUMNS = (
+    'file',
+    'kind',
+    'frames',
+    'fps',
+    'beats',
+    'ef',
+    'alpha',
+    'heart_rate',
+    'trusted',
+    'problem',
+)
 
 def file_row(
-    reading:Reading,
-    file:str, # what the file is called
-)->dict:
+    reading: Reading,
+    file: str,  # what the file is called
+) -> dict:
     "The row of `files.csv`; what is unknown stays empty."
-    def rounded(x, n): return '' if x is None else round(x, n)
+
+    def rounded(x, n):
+        return '' if x is None else round(x, n)
+
     said = ([] if reading.verdict.trusted else [str(reading.verdict)]) + [*reading.notes]
-    values = (file, reading.kind, len(reading.frames), rounded(reading.fps, 3), len(reading.beats),
-              rounded(reading.ef, 4), rounded(reading.alpha, 3), rounded(reading.heart_rate, 1),
-              reading.verdict.trusted, '; '.join(said))
+    values = (
+        file,
+        reading.kind,
+        len(reading.frames),
+        rounded(reading.fps, 3),
+        len(reading.beats),
+        rounded(reading.ef, 4),
+        rounded(reading.alpha, 3),
+        rounded(reading.heart_rate, 1),
+        reading.verdict.trusted,
+        '; '.join(said),
+    )
     return dict(zip(FILE_COLUMNS, values))

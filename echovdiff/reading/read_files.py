@@ -22,125 +22,168 @@ from ..data.sector import Clip
 from ..data.video import content_hash, decode, loose_files
 from ..models.pcdm import PCDM
 from echovdiff.reading.read import (
-    FILE_COLUMNS, FRAME_COLUMNS, Reading, file_row, frame_rows, read_stills, reading_of,
+    FILE_COLUMNS,
+    FRAME_COLUMNS,
+    Reading,
+    file_row,
+    frame_rows,
+    read_stills,
+    reading_of,
 )
 from .overlay import NAMES, draw_still, plot_reading, write_overlay
 
 # %% ../../nbs/reading/04_read_files.ipynb #1c7fc45b
 def arrays_of(
-    reading:Reading,
-)->dict[str,np.ndarray]: # ready for an .npz
+    reading: Reading,
+) -> dict[str, np.ndarray]:  # ready for an .npz
     "Frames and masks (t 112 112) uint8, numbers (t), and the crop."
     masks = {name: reading.structures.get(name, np.zeros_like(reading.frames)) for name in NAMES}
-    return dict(frames=reading.frames, **masks, phase_deg=reading.phase_deg, confidence=reading.confidence,
-                area_px=reading.area, crop=np.array(reading.crop))
+    return dict(
+        frames=reading.frames,
+        **masks,
+        phase_deg=reading.phase_deg,
+        confidence=reading.confidence,
+        area_px=reading.area,
+        crop=np.array(reading.crop)
+    )
 
 # %% ../../nbs/reading/04_read_files.ipynb #55e8803c
-def _write_png(picture, path): # (h w 3) uint8 RGB
+def _write_png(picture, path):  # (h w 3) uint8 RGB
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(path), bgr, [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP])
 
 # %% ../../nbs/reading/04_read_files.ipynb #55e88001
 def write_reading(
-    reading:Reading,
-    out:str|Path, # folder
-    stem:str, # of the files' names
-    title:str='', # above the page of a loop
-)->list[Path]: # the files written
+    reading: Reading,
+    out: str | Path,  # folder
+    stem: str,  # of the files' names
+    title: str = '',  # above the page of a loop
+) -> list[Path]:  # the files written
     "The arrays, and the picture of a still; or of a loop its film and its page."
-    npz, png, mp4 = (Path(out)/f'{stem}{suffix}' for suffix in ('.npz', '.png', '.mp4'))
-    with whole_file(npz) as part: np.savez_compressed(part, **arrays_of(reading))
+    npz, png, mp4 = (Path(out) / f'{stem}{suffix}' for suffix in ('.npz', '.png', '.mp4'))
+    with whole_file(npz) as part:
+        np.savez_compressed(part, **arrays_of(reading))
     if reading.kind == 'still':
-        with whole_file(png) as part: _write_png(draw_still(reading), part)
+        with whole_file(png) as part:
+            _write_png(draw_still(reading), part)
         return [npz, png]
-    with whole_file(mp4) as part: write_overlay(reading, part)
-    with whole_file(png) as part: plot_reading(reading, title).savefig(part)
+    with whole_file(mp4) as part:
+        write_overlay(reading, part)
+    with whole_file(png) as part:
+        plot_reading(reading, title).savefig(part)
     return [npz, png, mp4]
 
 # %% ../../nbs/reading/04_read_files.ipynb #b5a8f0b8
-def _hash(path): # of a file that may be locked away
-    try: return content_hash(path)
-    except OSError: return 'unreadable'
+def _hash(path):  # of a file that may be locked away
+    try:
+        return content_hash(path)
+    except OSError:
+        return 'unreadable'
 
 # %% ../../nbs/reading/04_read_files.ipynb #b5a8f001
-def _choices(path, root): # names of results, from short to long
+def _choices(path, root):  # names of results, from short to long
     inner = path.relative_to(root)
-    return [path.stem, '_'.join(inner.with_suffix('').parts), '_'.join(inner.parts).replace('.', '_')]
+    return [
+        path.stem,
+        '_'.join(inner.with_suffix('').parts),
+        '_'.join(inner.parts).replace('.', '_'),
+    ]
 
 # %% ../../nbs/reading/04_read_files.ipynb #b5a8f002
 def stems_of(
-    files:list[Path],
-    root:Path, # the folder that was asked for
-    anonymous:bool=False, # by content
-)->list[str]: # one a file, no two alike, not even where A and a are the same
+    files: list[Path],
+    root: Path,  # the folder that was asked for
+    anonymous: bool = False,  # by content
+) -> list[str]:  # one a file, no two alike, not even where A and a are the same
     "What the results of each file are called."
-    choices = [[_hash(p)]*3 if anonymous else _choices(p, root) for p in files]
+    choices = [[_hash(p)] * 3 if anonymous else _choices(p, root) for p in files]
     counts = [Counter(names[depth].casefold() for names in choices) for depth in range(3)]
     stems, taken = [], set()
     for names in choices:
         free = [name for name, count in zip(names, counts) if count[name.casefold()] == 1]
         base = stem = (free or names[-1:])[0]
         k = 2
-        while stem.casefold() in taken: stem, k = f'{base}_{k}', k+1
+        while stem.casefold() in taken:
+            stem, k = f'{base}_{k}', k + 1
         taken.add(stem.casefold())
         stems.append(stem)
     return stems
 
 # %% ../../nbs/reading/04_read_files.ipynb #4b95da42
 def files_to_read(
-    source:Path, # a file or a folder
-    out:Path, # where results go
-)->list[Path]:
-    "The files, in the order of their paths. InputError where there is none, or one would be overwritten."
-    if not source.exists(): raise InputError(f"there is no file or folder {source}; check the path")
+    source: Path,  # a file or a folder
+    out: Path,  # where results go
+) -> list[Path]:
+    """The files, in the order of their paths. InputError where there is none, or one would be
+    overwritten."""
+    if not source.exists():
+        raise InputError(f"there is no file or folder {source}; check the path")
     if source.is_file():
-        results = [(out/f'{source.stem}{suffix}').resolve() for suffix in ('.npz', '.png', '.mp4')]
-        if source.resolve() not in results: return [source]
-        raise InputError("a result would overwrite the file that is read; choose another folder for it")
+        results = [
+            (out / f'{source.stem}{suffix}').resolve() for suffix in ('.npz', '.png', '.mp4')
+        ]
+        if source.resolve() not in results:
+            return [source]
+        raise InputError(
+            "a result would overwrite the file that is read; choose another folder for it"
+        )
     if source.resolve() == out.resolve():
-        raise InputError("results cannot go to the folder that is read; choose another folder for them")
+        raise InputError(
+            "results cannot go to the folder that is read; choose another folder for them"
+        )
     files = [p for p in loose_files(source) if out.resolve() not in p.resolve().parents]
-    if not files: raise InputError(f"there is no file in {source}; name a folder of loops and stills")
+    if not files:
+        raise InputError(f"there is no file in {source}; name a folder of loops and stills")
     return files
 
 # %% ../../nbs/reading/04_read_files.ipynb #5ad6bb99
 def decode_each(
-    files:Iterable[Path],
-)->Iterator[Clip|InputError]:
+    files: Iterable[Path],
+) -> Iterator[Clip | InputError]:
     "Decode files one after the other; the error instead of a clip where there is one."
     for path in files:
-        try: yield decode(path)
-        except InputError as error: yield error
+        try:
+            yield decode(path)
+        except InputError as error:
+            yield error
 
 # %% ../../nbs/reading/04_read_files.ipynb #388e7018
-STILLS = 8 # that go through the network at once
+STILLS = 8  # that go through the network at once
 
-def _readings(pcdm, clips): # several stills or one loop -> their readings, or what is wrong
-    try: return read_stills(pcdm, clips) if clips[0].kind == 'still' else [reading_of(pcdm, clips[0])]
-    except Exception as error: return [InputError(f"cannot be read ({type(error).__name__}: {error})")]*len(clips)
+def _readings(pcdm, clips):  # several stills or one loop -> their readings, or what is wrong
+    try:
+        return (
+            read_stills(pcdm, clips) if clips[0].kind == 'still' else [reading_of(pcdm, clips[0])]
+        )
+    except Exception as error:
+        return [InputError(f"cannot be read ({type(error).__name__}: {error})")] * len(clips)
 
 # %% ../../nbs/reading/04_read_files.ipynb #388e7001
 def read_each(
-    pcdm:PCDM,
-    clips:Iterable[Clip|InputError],
-)->Iterator[Reading|InputError]: # one each, in the same order
+    pcdm: PCDM,
+    clips: Iterable[Clip | InputError],
+) -> Iterator[Reading | InputError]:  # one each, in the same order
     "Read clips as they come; an error stays an error."
     waiting = []
     for clip in clips:
         still = isinstance(clip, Clip) and clip.kind == 'still'
-        if still: waiting.append(clip)
+        if still:
+            waiting.append(clip)
         if not still or len(waiting) == STILLS:
-            if waiting: yield from _readings(pcdm, waiting)
+            if waiting:
+                yield from _readings(pcdm, waiting)
             waiting = []
-        if not still: yield from [clip] if isinstance(clip, InputError) else _readings(pcdm, [clip])
-    if waiting: yield from _readings(pcdm, waiting)
+        if not still:
+            yield from [clip] if isinstance(clip, InputError) else _readings(pcdm, [clip])
+    if waiting:
+        yield from _readings(pcdm, waiting)
 
 # %% ../../nbs/reading/04_read_files.ipynb #0ec3aea2
 @contextmanager
 def whole_table(
-    path:Path,
-    columns:tuple[str,...],
-): # yields a csv.DictWriter
+    path: Path,
+    columns: tuple[str, ...],
+):  # yields a csv.DictWriter
     "A CSV file that appears when the block is done."
     with whole_file(path) as part, open(part, 'w', newline='', encoding='utf-8') as sheet:
         table = csv.DictWriter(sheet, columns)
@@ -149,30 +192,36 @@ def whole_table(
 
 # %% ../../nbs/reading/04_read_files.ipynb #0ec3ae01
 def failed_row(
-    file:str, # what the file is called
-    error:Exception,
-)->dict:
+    file: str,  # what the file is called
+    error: Exception,
+) -> dict:
     "The row in `files.csv` of a file that could not be read."
     return dict.fromkeys(FILE_COLUMNS, '') | dict(file=file, trusted=False, problem=str(error))
 
 # %% ../../nbs/reading/04_read_files.ipynb #56cf6513
 def read_folder(
-    pcdm:PCDM,
-    source:str|Path, # a file, or a folder of loops and stills at any depth
-    out:str|Path, # folder of the results
-    anonymous:bool=False, # name everything by content
-    clips:Callable[[list[Path]],Iterable]=decode_each, # decodes the files
-    quiet:bool=False, # no progress bar
-)->list[dict]: # the rows of files.csv
+    pcdm: PCDM,
+    source: str | Path,  # a file, or a folder of loops and stills at any depth
+    out: str | Path,  # folder of the results
+    anonymous: bool = False,  # name everything by content
+    clips: Callable[[list[Path]], Iterable] = decode_each,  # decodes the files
+    quiet: bool = False,  # no progress bar
+) -> list[dict]:  # the rows of files.csv
     "Read everything; write the results of each file, `frames.csv` and `files.csv`."
     source, out, rows = Path(source), Path(out), []
     files, root = files_to_read(source, out), source if source.is_dir() else source.parent
     named = zip(files, stems_of(files, root, anonymous), read_each(pcdm, clips(files)))
-    with whole_table(out/'frames.csv', FRAME_COLUMNS) as frames, whole_table(out/'files.csv', FILE_COLUMNS) as table:
+    with whole_table(out / 'frames.csv', FRAME_COLUMNS) as frames, whole_table(
+        out / 'files.csv', FILE_COLUMNS
+    ) as table:
         for path, stem, reading in tqdm(named, 'reading', len(files), unit=' files', disable=quiet):
-            file, read = stem if anonymous else path.relative_to(root).as_posix(), isinstance(reading, Reading)
-            if read: write_reading(reading, out, stem, file)
-            if read: frames.writerows(frame_rows(reading, file))
+            file, read = stem if anonymous else path.relative_to(root).as_posix(), isinstance(
+                reading, Reading
+            )
+            if read:
+                write_reading(reading, out, stem, file)
+            if read:
+                frames.writerows(frame_rows(reading, file))
             rows.append(file_row(reading, file) if read else failed_row(file, reading))
             table.writerow(rows[-1])
     return rows

@@ -22,47 +22,58 @@ from ..cycles.cycles import find_cycles, smooth
 @dataclass(frozen=True)
 class Verdict:
     "Whether a reading may be believed."
-    level:str # 'trusted', 'doubtful' or 'unreadable'
-    reasons:tuple[str,...]=() # short sentences: what was expected, what was found
+
+    level: str  # 'trusted', 'doubtful' or 'unreadable'
+    reasons: tuple[str, ...] = ()  # short sentences: what was expected, what was found
 
     @property
-    def trusted(self)->bool:
+    def trusted(self) -> bool:
         "Nothing speaks against it."
         return self.level == 'trusted'
 
-    def __str__(self)->str: return self.level + (': ' + '; '.join(self.reasons) if self.reasons else '')
+    def __str__(self) -> str:
+        return self.level + (': ' + '; '.join(self.reasons) if self.reasons else '')
 
 # %% ../../nbs/reading/01_trust.ipynb #7b32a039
 def verdict_of(
-    reasons:list[str], # what speaks against a reading
-    worst:bool=False, # whether one of them is the end of it
-)->Verdict:
+    reasons: list[str],  # what speaks against a reading
+    worst: bool = False,  # whether one of them is the end of it
+) -> Verdict:
     "No reason: trusted. One or two: doubtful. Three: unreadable."
     level = 'unreadable' if worst or len(reasons) >= 3 else 'doubtful' if reasons else 'trusted'
     return Verdict(level, tuple(reasons))
 
 # %% ../../nbs/reading/01_trust.ipynb #d35dc3c9
 def sector_of(
-    video:Tensor, # (t 1 h w) in [0,1]
-)->np.ndarray: # (h w) uint8, 1 inside
+    video: Tensor,  # (t 1 h w) in [0,1]
+) -> np.ndarray:  # (h w) uint8, 1 inside
     "The convex hull of what is lit in any frame."
-    lit = (video.detach().float().amax((0, 1)).cpu().numpy() > 2/255).astype(np.uint8)
-    lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((3,3), np.uint8))
+    lit = (video.detach().float().amax((0, 1)).cpu().numpy() > 2 / 255).astype(np.uint8)
+    lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     points = cv2.findNonZero(lit)
     return lit if points is None else cv2.fillConvexPoly(lit, cv2.convexHull(points), 1)
 
 # %% ../../nbs/reading/01_trust.ipynb #325e82ef
-RANGES = dict(                # sign: from, to               # real hearts, experts' outlines, n = 600
-    largest=(.95, 1.),        # share of the mask in its largest piece             1
-    outside=(0., .1),         # share of the ventricle outside the sector          0 to .02; our cut-off phantoms to .08
-    size=(.02, .45),          # ventricle / sector                                 .04 to .42
-    slimness=(1.1, 3.5),      # length / width                                     1.2 to 2.9
-    roundness=(.2, .72),      # area / length²; a disc has .79                     .26 to .69
-    solidity=(.86, 1.),       # area / area of the convex hull                     .79 to .99, 99 % above .87
-    tilt=(0., 60.),           # of the long axis from the vertical, degrees        0 to 42
-    unsure=(0., .45),         # pixels between .2 and .8 / area                    read phantoms: .08 to .28
-    below=(.25, 1.4),         # centre of the atrium under the LV's, in LV heights  .47 to 1.06
-    muscle=(.5, 1.),          # share of the rim, 3 px wide, that is muscle        .76 to .92
+RANGES = dict(  # sign: from, to               # real hearts, experts' outlines, n = 600
+    largest=(0.95, 1.0),  # share of the mask in its largest piece             1
+    outside=(
+        0.0,
+        0.1,
+    ),  # share of the ventricle outside the sector          0 to .02; our cut-off phantoms to .08
+    size=(0.02, 0.45),  # ventricle / sector                                 .04 to .42
+    slimness=(1.1, 3.5),  # length / width                                     1.2 to 2.9
+    roundness=(0.2, 0.72),  # area / length²; a disc has .79                     .26 to .69
+    solidity=(
+        0.86,
+        1.0,
+    ),  # area / area of the convex hull                     .79 to .99, 99 % above .87
+    tilt=(0.0, 60.0),  # of the long axis from the vertical, degrees        0 to 42
+    unsure=(
+        0.0,
+        0.45,
+    ),  # pixels between .2 and .8 / area                    read phantoms: .08 to .28
+    below=(0.25, 1.4),  # centre of the atrium under the LV's, in LV heights  .47 to 1.06
+    muscle=(0.5, 1.0),  # share of the rim, 3 px wide, that is muscle        .76 to .92
 )
 WORDS = dict(
     largest='expected a ventricle in one piece, found {0:.0%} of it in the largest piece',
@@ -79,114 +90,164 @@ WORDS = dict(
 
 # %% ../../nbs/reading/01_trust.ipynb #288618d7
 def shape_signs(
-    piece:np.ndarray, # (h w) uint8, 1 in one piece
-    sector:np.ndarray, # (h w) uint8, 1 inside
-)->dict[str,float]: # see `RANGES`
+    piece: np.ndarray,  # (h w) uint8, 1 in one piece
+    sector: np.ndarray,  # (h w) uint8, 1 inside
+) -> dict[str, float]:  # see `RANGES`
     "Place, size and shape."
     area = np.count_nonzero(piece)
     edge = max(cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)
-    width, length = sorted(side+1 for side in cv2.minAreaRect(edge)[1])
+    width, length = sorted(side + 1 for side in cv2.minAreaRect(edge)[1])
     y, x = np.nonzero(piece)
-    along = np.linalg.eigh(np.cov(np.stack([x, y])) if area > 1 else np.eye(2))[1][:,1]
-    tilt = np.degrees(np.arctan2(abs(along[0]), abs(along[1]))) if length > 1.3*width else 0.
+    along = np.linalg.eigh(np.cov(np.stack([x, y])) if area > 1 else np.eye(2))[1][:, 1]
+    tilt = np.degrees(np.arctan2(abs(along[0]), abs(along[1]))) if length > 1.3 * width else 0.0
     filled = cv2.fillConvexPoly(np.zeros_like(piece), cv2.convexHull(edge), 1)
     return dict(
-        outside=np.count_nonzero(piece > sector)/area, size=area/max(np.count_nonzero(sector), 1), tilt=float(tilt),
-        slimness=length/width, roundness=area/length**2, solidity=area/np.count_nonzero(filled))
+        outside=np.count_nonzero(piece > sector) / area,
+        size=area / max(np.count_nonzero(sector), 1),
+        tilt=float(tilt),
+        slimness=length / width,
+        roundness=area / length**2,
+        solidity=area / np.count_nonzero(filled),
+    )
 
 # %% ../../nbs/reading/01_trust.ipynb #10a4d665
 def around_signs(
-    piece:np.ndarray, # (h w) uint8, 1 in the ventricle
-    structures:dict[str,np.ndarray], # 'myocardium' and 'la' (h w) in [0,1]; what is missing says nothing
-)->dict[str,float]: # see `RANGES`
-    "What lies below the ventricle and around it. An atrium that is not in the picture says nothing."
+    piece: np.ndarray,  # (h w) uint8, 1 in the ventricle
+    structures: dict[
+        str, np.ndarray
+    ],  # 'myocardium' and 'la' (h w) in [0,1]; what is missing says nothing
+) -> dict[str, float]:  # see `RANGES`
+    """What lies below the ventricle and around it. An atrium that is not in the picture says
+    nothing."""
     found, (y, _) = {}, np.nonzero(piece)
-    rows = np.nonzero(structures.get('la', np.zeros((1, 1))) >= .5)[0]
-    if len(rows) > .02*len(y): found['below'] = (rows.mean()-y.mean())/(np.ptp(y)+1)
+    rows = np.nonzero(structures.get('la', np.zeros((1, 1))) >= 0.5)[0]
+    if len(rows) > 0.02 * len(y):
+        found['below'] = (rows.mean() - y.mean()) / (np.ptp(y) + 1)
     if 'myocardium' in structures:
-        rim = cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7,7))) > piece
-        found['muscle'] = float((structures['myocardium'][rim] >= .5).mean())
+        rim = cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))) > piece
+        found['muscle'] = float((structures['myocardium'][rim] >= 0.5).mean())
     return found
 
 # %% ../../nbs/reading/01_trust.ipynb #72b3cb16
 def frame_signs(
-    mask:np.ndarray, # (h w) LV probability in [0,1]
-    sector:np.ndarray, # (h w) uint8, 1 inside
-    structures:dict[str,np.ndarray]|None=None, # as for `around_signs`
-)->dict[str,float]: # see `RANGES`; nothing where there is no ventricle
+    mask: np.ndarray,  # (h w) LV probability in [0,1]
+    sector: np.ndarray,  # (h w) uint8, 1 inside
+    structures: dict[str, np.ndarray] | None = None,  # as for `around_signs`
+) -> dict[str, float]:  # see `RANGES`; nothing where there is no ventricle
     "All signs of one frame."
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask >= .5).astype(np.uint8), connectivity=4)
-    sizes = stats[1:,cv2.CC_STAT_AREA]
-    if not sizes.sum(): return {}
-    piece = (labels == sizes.argmax()+1).astype(np.uint8)
-    unsure = np.count_nonzero((mask > .2) & (mask < .8))/sizes.sum()
-    own = dict(largest=sizes.max()/sizes.sum(), unsure=unsure)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (mask >= 0.5).astype(np.uint8), connectivity=4
+    )
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    if not sizes.sum():
+        return {}
+    piece = (labels == sizes.argmax() + 1).astype(np.uint8)
+    unsure = np.count_nonzero((mask > 0.2) & (mask < 0.8)) / sizes.sum()
+    own = dict(largest=sizes.max() / sizes.sum(), unsure=unsure)
     return own | shape_signs(piece, sector) | around_signs(piece, structures or {})
 
 # %% ../../nbs/reading/01_trust.ipynb #2ab4d2d6
 EMPTY = 'expected a ventricle, found none'
 
 def frame_reasons(
-    signs:dict[str,float], # of `frame_signs`
-)->list[str]: # sentences
+    signs: dict[str, float],  # of `frame_signs`
+) -> list[str]:  # sentences
     "What speaks against the mask of a frame."
-    if not signs: return [EMPTY]
+    if not signs:
+        return [EMPTY]
     found = [(name, value, *RANGES[name]) for name, value in signs.items()]
-    return [WORDS[name].format(value, low, high) for name, value, low, high in found if not low <= value <= high]
+    return [
+        WORDS[name].format(value, low, high)
+        for name, value, low, high in found
+        if not low <= value <= high
+    ]
 
 # %% ../../nbs/reading/01_trust.ipynb #bcee18cc
 def frame_verdicts(
-    mask:Tensor, # (t h w) LV probability in [0,1]
-    video:Tensor, # (t 1 h w) in [0,1]
-    structures:dict[str,Tensor]|None=None, # 'myocardium' and 'la' (t h w) in [0,1]
-)->list[Verdict]: # one a frame
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+    video: Tensor,  # (t 1 h w) in [0,1]
+    structures: dict[str, Tensor] | None = None,  # 'myocardium' and 'la' (t h w) in [0,1]
+) -> list[Verdict]:  # one a frame
     "Is each frame's mask plausible? The sector is that of all frames together."
     if mask.shape != (len(video), *video.shape[2:]):
-        raise ValueError(f'expected masks (t h w) of the video {tuple(video.shape)}, got {tuple(mask.shape)}')
-    def array(x): return x.float().cpu().numpy()
-    sector, others = sector_of(video), {k: array(v) for k,v in (structures or {}).items()}
-    signs = [frame_signs(one, sector, {k: v[i] for k,v in others.items()}) for i, one in enumerate(array(mask))]
+        raise ValueError(
+            f'expected masks (t h w) of the video {tuple(video.shape)}, got {tuple(mask.shape)}'
+        )
+
+    def array(x):
+        return x.float().cpu().numpy()
+
+    sector, others = sector_of(video), {k: array(v) for k, v in (structures or {}).items()}
+    signs = [
+        frame_signs(one, sector, {k: v[i] for k, v in others.items()})
+        for i, one in enumerate(array(mask))
+    ]
     return [verdict_of(frame_reasons(one), worst=not one) for one in signs]
 
 # %% ../../nbs/reading/01_trust.ipynb #6c397cb7
-PLAUSIBLE, READABLE = .8, .4 # share of trusted frames from which a loop is trusted; below which it is unreadable
-AGREE, JUMPS = .8, .1        # Dice of neighbouring frames; share of the pairs that may lie below it
-FALL = (.05, .75)            # from largest to smallest area; real hearts' fractional area change: .19 to .51 (5 to 95 %)
-ROUGH = .12                  # mean distance of the area from its smooth curve, as a share of its range
-LASTING = 2.5                # seconds in which at least one whole beat must be seen
+PLAUSIBLE, READABLE = (
+    0.8,
+    0.4,
+)  # share of trusted frames from which a loop is trusted; below which it is unreadable
+AGREE, JUMPS = 0.8, 0.1  # Dice of neighbouring frames; share of the pairs that may lie below it
+FALL = (
+    0.05,
+    0.75,
+)  # from largest to smallest area; real hearts' fractional area change: .19 to .51 (5 to 95 %)
+ROUGH = 0.12  # mean distance of the area from its smooth curve, as a share of its range
+LASTING = 2.5  # seconds in which at least one whole beat must be seen
 
 def motion_reasons(
-    mask:Tensor, # (t h w) LV probability in [0,1], at least 5 frames
-    fps:float|None, # frames per second; None: unknown
-)->list[str]: # sentences
+    mask: Tensor,  # (t h w) LV probability in [0,1], at least 5 frames
+    fps: float | None,  # frames per second; None: unknown
+) -> list[str]:  # sentences
     "Do neighbouring frames agree, and does the area move like a beat?"
     area, agree = mask.sum((1, 2)).double().cpu(), dice(mask[1:], mask[:-1])
     curve = smooth(area, fps or 30)
-    low, high = np.quantile(curve, (.02, .98))
-    fall = (high-low)/max(high, 1e-6)
-    rough = np.abs(area.numpy()-curve).mean()/max(high-low, 1e-6)
+    low, high = np.quantile(curve, (0.02, 0.98))
+    fall = (high - low) / max(high, 1e-6)
+    rough = np.abs(area.numpy() - curve).mean() / max(high - low, 1e-6)
     found, jumps = [], float((agree < AGREE).float().mean())
     if jumps > JUMPS:
-        found.append(f'expected neighbouring frames to agree (Dice above {AGREE}), found {jumps:.0%} of them apart')
+        found.append(
+            f'expected neighbouring frames to agree (Dice above {AGREE}), found {jumps:.0%} of them'
+            ' apart'
+        )
     if not FALL[0] <= fall <= FALL[1]:
-        found.append(f'expected the area to fall by {FALL[0]:.0%} to {FALL[1]:.0%}, found {fall:.0%}')
+        found.append(
+            f'expected the area to fall by {FALL[0]:.0%} to {FALL[1]:.0%}, found {fall:.0%}'
+        )
     elif rough > ROUGH:
-        found.append(f'expected a smooth area curve, found it off by {rough:.0%} of its range from frame to frame')
-    elif fps and len(mask) > LASTING*fps and not any(c.reason is None for c in find_cycles(area, fps)):
+        found.append(
+            f'expected a smooth area curve, found it off by {rough:.0%} of its range from frame to'
+            ' frame'
+        )
+    elif (
+        fps
+        and len(mask) > LASTING * fps
+        and not any(c.reason is None for c in find_cycles(area, fps))
+    ):
         found.append(f'expected a beat in {len(mask)/fps:.1f} s, found none in the area curve')
     return found
 
 # %% ../../nbs/reading/01_trust.ipynb #aa33e9fb
 def loop_verdict(
-    frames:list[Verdict], # of `frame_verdicts`
-    mask:Tensor, # (t h w) LV probability in [0,1]
-    fps:float|None=None, # frames per second; None: unknown
-)->Verdict:
+    frames: list[Verdict],  # of `frame_verdicts`
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+    fps: float | None = None,  # frames per second; None: unknown
+) -> Verdict:
     "Is a loop's reading plausible? Of fewer than 5 frames only the frames are asked."
-    if len(frames) == 1: return frames[0]
-    good = sum(v.trusted for v in frames)/len(frames)
+    if len(frames) == 1:
+        return frames[0]
+    good = sum(v.trusted for v in frames) / len(frames)
     reasons = motion_reasons(mask, fps) if len(frames) >= 5 else []
     if good < PLAUSIBLE:
-        often = Counter(r.split(', found')[0] for v in frames for r in v.reasons).most_common(1)[0][0]
-        reasons.insert(0, f'expected {PLAUSIBLE:.0%} plausible frames or more, found {good:.0%} (most often: {often})')
+        often = Counter(r.split(', found')[0] for v in frames for r in v.reasons).most_common(1)[0][
+            0
+        ]
+        reasons.insert(
+            0,
+            f'expected {PLAUSIBLE:.0%} plausible frames or more, found {good:.0%} (most often:'
+            f' {often})',
+        )
     return verdict_of(reasons, worst=good < READABLE)

@@ -27,136 +27,246 @@ from .pipeline import commit
 from .degrade import match_style
 from .user_stills import Stills, hold_out, open_stills, phantom_stills, to_bytes
 from echovdiff.training.finetune import (
-    FineTuneConfig, fine_tune, segmented_structures, still_accuracy,
+    FineTuneConfig,
+    fine_tune,
+    segmented_structures,
+    still_accuracy,
 )
 
 # %% ../../nbs/training/07_adapt.ipynb #63af156e
 @torch.no_grad()
 def reps_moved(
-    new:PCDM, old:PCDM,
-    stills:Stills,
-    most:int=240, # stills to look at, evenly spaced
-)->float: # mean square, in standardised units
+    new: PCDM,
+    old: PCDM,
+    stills: Stills,
+    most: int = 240,  # stills to look at, evenly spaced
+) -> float:  # mean square, in standardised units
     "How far the representations of the same stills lie apart."
-    video = stills.pictures(torch.linspace(0, len(stills)-1, min(most, len(stills))).round().long())[0]
-    parts = [(new.represent(part[:, None, None])-old.represent(part[:, None, None])).square() for part in video.split(48)]
+    video = stills.pictures(
+        torch.linspace(0, len(stills) - 1, min(most, len(stills))).round().long()
+    )[0]
+    parts = [
+        (new.represent(part[:, None, None]) - old.represent(part[:, None, None])).square()
+        for part in video.split(48)
+    ]
     return torch.cat(parts).mean().item()
 
 # %% ../../nbs/training/07_adapt.ipynb #80677d26
 def worse(
-    before:dict[str,float], after:dict[str,float], # of `still_accuracy`, on the held-out part
-    made:dict[str,float], made_after:dict[str,float], # the same on phantoms in the user's style
-)->str: # '' if it is not
+    before: dict[str, float],
+    after: dict[str, float],  # of `still_accuracy`, on the held-out part
+    made: dict[str, float],
+    made_after: dict[str, float],  # the same on phantoms in the user's style
+) -> str:  # '' if it is not
     "Why masks are not better than they were."
     drawn = [name for name in before if name.startswith('dice')]
-    names, slack = (drawn, .05) if drawn else (['agreement'], .005)           # phantoms guard against a collapse
-    gain = sum(after[name]-before[name] for name in names)/len(names)
-    if gain <= 0: return f"{' and '.join(names)} on what was held out did not rise"
-    if after['plausible'] < before['plausible']-.02: return 'fewer masks are plausible on what was held out'
-    if any(made_after[name] < made[name]-slack for name in made if name.startswith('dice')): return "masks of phantoms in the user's style got worse"
+    names, slack = (
+        (drawn, 0.05) if drawn else (['agreement'], 0.005)
+    )  # phantoms guard against a collapse
+    gain = sum(after[name] - before[name] for name in names) / len(names)
+    if gain <= 0:
+        return f"{' and '.join(names)} on what was held out did not rise"
+    if after['plausible'] < before['plausible'] - 0.02:
+        return 'fewer masks are plausible on what was held out'
+    if any(made_after[name] < made[name] - slack for name in made if name.startswith('dice')):
+        return "masks of phantoms in the user's style got worse"
     return ''
 
 # %% ../../nbs/training/07_adapt.ipynb #80677d01
 def heads_of(
-    pcdm:PCDM, # whose encoder and masks are taken
-    other:PCDM, # whose phase heads are taken
-)->PCDM:
+    pcdm: PCDM,  # whose encoder and masks are taken
+    other: PCDM,  # whose phase heads are taken
+) -> PCDM:
     "A stage 1 that reads the phase with another one's heads."
     mixed = copy.deepcopy(pcdm)
-    for name in ('alone', 'inward', 'mixer', 'phase', 'curve', *(('shape',) if other.shape else ())):
+    for name in (
+        'alone',
+        'inward',
+        'mixer',
+        'phase',
+        'curve',
+        *(('shape',) if other.shape else ()),
+    ):
         getattr(mixed, name).load_state_dict(getattr(other, name).state_dict())
     return mixed
 
 # %% ../../nbs/training/07_adapt.ipynb #80677d02
 def in_style(
-    phantoms:Stills,
-    like:Stills, # the user's
-)->Stills: # the phantoms, of the user's texture and gray levels
+    phantoms: Stills,
+    like: Stills,  # the user's
+) -> Stills:  # the phantoms, of the user's texture and gray levels
     "Phantoms in the user's style: their phase is known where the user's is not."
-    some = torch.linspace(0, len(like)-1, len(phantoms)).round().long()
-    return replace(phantoms, video=to_bytes(match_style(phantoms.pictures(slice(None))[0], like.pictures(some)[0], seeded(0), share=1.)))
+    some = torch.linspace(0, len(like) - 1, len(phantoms)).round().long()
+    return replace(
+        phantoms,
+        video=to_bytes(
+            match_style(
+                phantoms.pictures(slice(None))[0], like.pictures(some)[0], seeded(0), share=1.0
+            )
+        ),
+    )
 
 # %% ../../nbs/training/07_adapt.ipynb #80677d03
 def keep_better(
-    old:PCDM, new:PCDM,
-    held:Stills, phantoms:Stills, # what is measured on
-)->tuple[PCDM,str,dict]: # what to keep, in words, and what was measured
+    old: PCDM,
+    new: PCDM,
+    held: Stills,
+    phantoms: Stills,  # what is measured on
+) -> tuple[PCDM, str, dict]:  # what to keep, in words, and what was measured
     "The new stage 1, the new one with the old phase heads, or the old one."
     parts = dict(held=held, phantoms=phantoms, styled=in_style(phantoms, held))
-    facts = {name: dict(before=still_accuracy(old, part), after=still_accuracy(new, part)) for name, part in parts.items()}
+    facts = {
+        name: dict(before=still_accuracy(old, part), after=still_accuracy(new, part))
+        for name, part in parts.items()
+    }
     reason = worse(*facts['held'].values(), *facts['styled'].values())
-    if reason: return old, f'the start weights stay: {reason}', facts
-    slip = {k: part['after'].get('phase_error_deg', math.nan)-part['before'].get('phase_error_deg', math.nan) for k, part in facts.items()}
-    on_user = slip['styled']+3 if math.isnan(slip['held']) else slip['held'] # a guess must be better by 3°
-    if on_user <= 0 and slip['phantoms'] < 10: return new, 'masks and phase are new', facts
+    if reason:
+        return old, f'the start weights stay: {reason}', facts
+    slip = {
+        k: (
+            part['after'].get('phase_error_deg', math.nan)
+            - part['before'].get('phase_error_deg', math.nan)
+        )
+        for k, part in facts.items()
+    }
+    on_user = (
+        slip['styled'] + 3 if math.isnan(slip['held']) else slip['held']
+    )  # a guess must be better by 3°
+    if on_user <= 0 and slip['phantoms'] < 10:
+        return new, 'masks and phase are new', facts
     mixed = heads_of(new, old)
-    return mixed, 'masks are new; the old phase heads stay', {k: v | dict(after=still_accuracy(mixed, parts[k])) for k, v in facts.items()}
+    return (
+        mixed,
+        'masks are new; the old phase heads stay',
+        {k: v | dict(after=still_accuracy(mixed, parts[k])) for k, v in facts.items()},
+    )
 
 # %% ../../nbs/training/07_adapt.ipynb #3fd89fab
-STAGE_1 = ('pcdm', 'reader') # the folders of weights that hold a stage 1
+STAGE_1 = ('pcdm', 'reader')  # the folders of weights that hold a stage 1
 
 def adapt_folder(
-    folder:Path, # of a stage 1
-    data:str|Path, # a store, or a folder of stills
-    config:FineTuneConfig,
-    deadline:float, # of `time.process_time`, seconds
-    callback:Callable|None=None, # called after each step
-)->tuple[PCDM,dict]: # what to keep, and a report ready for JSON
+    folder: Path,  # of a stage 1
+    data: str | Path,  # a store, or a folder of stills
+    config: FineTuneConfig,
+    deadline: float,  # of `time.process_time`, seconds
+    callback: Callable | None = None,  # called after each step
+) -> tuple[PCDM, dict]:  # what to keep, and a report ready for JSON
     "Adapt one stage 1, measure it, and keep what is better."
     old = open_pcdm(folder)
     stills = open_stills(data, segmented_structures(old), config.seed)
     learn, held = hold_out(stills, config.seed)
-    pool = phantom_stills(min(config.pool, 4*config.steps), 10**6+config.seed, structures=segmented_structures(old))
-    tests = phantom_stills(16, 2*10**6+config.seed, frames=8, structures=segmented_structures(old))
+    pool = phantom_stills(
+        min(config.pool, 4 * config.steps),
+        10**6 + config.seed,
+        structures=segmented_structures(old),
+    )
+    tests = phantom_stills(
+        16, 2 * 10**6 + config.seed, frames=8, structures=segmented_structures(old)
+    )
     new, steps = fine_tune(old, learn, pool, config, deadline, callback)
     kept, verdict, facts = keep_better(old, new, held if len(held) else learn, tests)
     traced = stills.known.any(1).sum().item()
     moved = dict(user=reps_moved(kept, old, stills), phantoms=reps_moved(kept, old, tests))
-    return kept, dict(start=hashlib.sha256((folder/'weights.safetensors').read_bytes()).hexdigest()[:12], verdict=verdict,
-                      traced=traced, untraced=len(stills)-traced, patients=len(stills.patient.unique()),
-                      held_stills=len(held), held_patients=len(held.patient.unique()), steps=steps, planned=config.steps, reps_moved=moved,
-                      **facts, config=asdict(config), commit=commit())
+    return kept, dict(
+        start=hashlib.sha256((folder / 'weights.safetensors').read_bytes()).hexdigest()[:12],
+        verdict=verdict,
+        traced=traced,
+        untraced=len(stills) - traced,
+        patients=len(stills.patient.unique()),
+        held_stills=len(held),
+        held_patients=len(held.patient.unique()),
+        steps=steps,
+        planned=config.steps,
+        reps_moved=moved,
+        **facts,
+        config=asdict(config),
+        commit=commit()
+    )
 
 # %% ../../nbs/training/07_adapt.ipynb #3fd89f01
 def adapt_weights(
-    weights:str|Path, # the folder to start from
-    data:str|Path, # a store, or a folder of stills
-    out:str|Path, # appears when it is complete; must not exist yet
-    config:FineTuneConfig=FineTuneConfig(),
-    callback:Callable|None=None, # called after each step
-)->dict[str,dict]: # the report of each stage 1
+    weights: str | Path,  # the folder to start from
+    data: str | Path,  # a store, or a folder of stills
+    out: str | Path,  # appears when it is complete; must not exist yet
+    config: FineTuneConfig = FineTuneConfig(),
+    callback: Callable | None = None,  # called after each step
+) -> dict[str, dict]:  # the report of each stage 1
     "A weights folder whose stage 1 knows a user's pictures. InputError that says what is missing."
     weights, out, start = Path(weights), Path(out), time.process_time()
-    if out.exists(): raise InputError(f"{out} is there already: choose another folder, nothing is overwritten")
-    kinds = [kind for kind in STAGE_1 if (weights/kind/'config.json').exists()]
-    if not kinds: raise InputError(f"{weights} holds no stage 1 (no pcdm/config.json): expected a weights folder")
-    config, found = replace(config, minutes=config.minutes/len(kinds)), {}
+    if out.exists():
+        raise InputError(f"{out} is there already: choose another folder, nothing is overwritten")
+    kinds = [kind for kind in STAGE_1 if (weights / kind / 'config.json').exists()]
+    if not kinds:
+        raise InputError(
+            f"{weights} holds no stage 1 (no pcdm/config.json): expected a weights folder"
+        )
+    config, found = replace(config, minutes=config.minutes / len(kinds)), {}
     for i, kind in enumerate(kinds):
-        deadline = start + 57*config.minutes*(i+1)                                 # 3 s of each minute are for measuring
-        found[kind] = adapt_folder(weights/kind, data, config, deadline, callback)
+        deadline = start + 57 * config.minutes * (i + 1)  # 3 s of each minute are for measuring
+        found[kind] = adapt_folder(weights / kind, data, config, deadline, callback)
     with whole_folder(out) as part:
-        for path in sorted(weights.glob('*/config.json')): shutil.copytree(path.parent, part/path.parent.name)
+        for path in sorted(weights.glob('*/config.json')):
+            shutil.copytree(path.parent, part / path.parent.name)
         for kind, (pcdm, report) in found.items():
-            about = json.loads((weights/kind/'config.json').read_text())['provenance']
-            minutes = round((time.process_time()-start)/60, 2)
-            pcdm.save(part/kind, about | dict(adapted=report | dict(minutes=minutes, earlier=about.get('adapted'))), half=True)
+            about = json.loads((weights / kind / 'config.json').read_text())['provenance']
+            minutes = round((time.process_time() - start) / 60, 2)
+            pcdm.save(
+                part / kind,
+                about | dict(adapted=report | dict(minutes=minutes, earlier=about.get('adapted'))),
+                half=True,
+            )
     return {kind: report for kind, (_, report) in found.items()}
 
 # %% ../../nbs/training/07_adapt.ipynb #ecb0b7ae
-NAMES = dict(dice_lv='Dice, LV', dice_myocardium='Dice, muscle', dice_la='Dice, left atrium', told_apart='ED told from ES, one still',
-             phase_error_deg='error of the phase of one still, °', agreement='agreement of masks, degraded or not', plausible='plausible masks')
+NAMES = dict(
+    dice_lv='Dice, LV',
+    dice_myocardium='Dice, muscle',
+    dice_la='Dice, left atrium',
+    told_apart='ED told from ES, one still',
+    phase_error_deg='error of the phase of one still, °',
+    agreement='agreement of masks, degraded or not',
+    plausible='plausible masks',
+)
 
 def adaptation_report(
-    report:dict, # of `adapt_folder`
-)->str: # markdown
+    report: dict,  # of `adapt_folder`
+) -> str:  # markdown
     "What an adaptation had to learn from, what it changed, and what was kept."
     n, moved = report['held_stills'], report['reps_moved']
-    words = [f"{report['traced']} traced and {report['untraced']} other stills of {report['patients']} patients; {report['steps']} steps",
-             f"{report['verdict']}; measured on {n} stills of {report['held_patients']} patients that were held out" if n else f"{report['verdict']}; there was too little to hold anything out", '',
-             '| | before | after |', '|---|---|---|']
-    for key, what in dict(held='held out', phantoms='phantoms', styled='phantoms in your style').items():
+    words = [
+        (
+            f"{report['traced']} traced and {report['untraced']} other stills of"
+            f" {report['patients']} patients; {report['steps']} steps"
+        ),
+        (
+            f"{report['verdict']}; measured on {n} stills of {report['held_patients']} patients"
+            " that were held out"
+            if n
+            else f"{report['verdict']}; there was too little to hold anything out"
+        ),
+        '',
+        '| | before | after |',
+        '|---|---|---|',
+    ]
+    for key, what in dict(
+        held='held out', phantoms='phantoms', styled='phantoms in your style'
+    ).items():
         part = report[key]
-        words += [f"| {what}: {name} | {part['before'][k]:.3g} | {part['after'][k]:.3g} |" for k, name in NAMES.items() if k in part['before']]
-    words += ['', f"representations moved by {moved['user']:.3f} on your stills and {moved['phantoms']:.3f} on phantoms (1: the variance of the data)"]
-    if report['steps'] < report['planned']: words.append(f"the time ended after {report['steps']} of {report['planned']} steps; give more --minutes to have the same result on every machine")
+        words += [
+            f"| {what}: {name} | {part['before'][k]:.3g} | {part['after'][k]:.3g} |"
+            for k, name in NAMES.items()
+            if k in part['before']
+        ]
+    words += [
+        '',
+        (
+            f"representations moved by {moved['user']:.3f} on your stills and"
+            f" {moved['phantoms']:.3f} on phantoms (1: the variance of the data)"
+        ),
+    ]
+    if report['steps'] < report['planned']:
+        words.append(
+            f"the time ended after {report['steps']} of {report['planned']} steps; give more"
+            " --minutes to have the same result on every machine"
+        )
     return '\n'.join(words)

@@ -17,143 +17,148 @@ from ..data.augment import augment, placement, shadow
 
 # %% ../../nbs/training/04_degrade.ipynb #4f9e5285
 def smooth_fields(
-    b:int, # fields
-    cells:int, # independent numbers along each side
-    generator:torch.Generator,
-    size:int=112, # side, px
-)->Tensor: # (b size size) about standard normal
+    b: int,  # fields
+    cells: int,  # independent numbers along each side
+    generator: torch.Generator,
+    size: int = 112,  # side, px
+) -> Tensor:  # (b size size) about standard normal
     "Random fields that change slowly over the picture."
     coarse = torch.randn(b, 1, cells, cells, generator=generator)
     return F.interpolate(coarse, (size, size), mode='bicubic', align_corners=True)[:, 0]
 
 # %% ../../nbs/training/04_degrade.ipynb #4f9e5201
 def vary_gain(
-    video:Tensor, # (b h w) in [0,1]
-    generator:torch.Generator,
-    most:float=.35, # standard deviation of the logarithm of the gain
-)->Tensor: # the same shape
+    video: Tensor,  # (b h w) in [0,1]
+    generator: torch.Generator,
+    most: float = 0.35,  # standard deviation of the logarithm of the gain
+) -> Tensor:  # the same shape
     "Amplify each still by a smooth random field."
     fields = smooth_fields(len(video), 4, generator, video.shape[-1])
-    return (video*torch.exp(most*fields)).clamp(0, 1)
+    return (video * torch.exp(most * fields)).clamp(0, 1)
 
 # %% ../../nbs/training/04_degrade.ipynb #ff38e592
 def add_haze(
-    video:Tensor, # (b h w) in [0,1]
-    generator:torch.Generator,
-    share:float=.4, # of the stills that are hazy
-)->Tensor: # the same shape
+    video: Tensor,  # (b h w) in [0,1]
+    generator: torch.Generator,
+    share: float = 0.4,  # of the stills that are hazy
+) -> Tensor:  # the same shape
     "A veil that is thickest at the probe, as reverberation in the near field."
     b, h, w = video.shape
     r = torch.rand(3, b, 1, 1, generator=generator)
-    x, y = (torch.arange(w)+.5)/w - .5, (torch.arange(h)[:, None]+.5)/h
-    cloud = 1 + .5*smooth_fields(b, 7, generator, w)
-    veil = torch.exp(-(x.hypot(y)/(.15+.4*r[0]))**2)*cloud.clamp(min=0)
-    lit = F.avg_pool2d((video > .01).float(), 5, 1, 2)
-    return (video + (r[1] < share)*(.05+.3*r[2])*veil*lit).clamp(0, 1)
+    x, y = (torch.arange(w) + 0.5) / w - 0.5, (torch.arange(h)[:, None] + 0.5) / h
+    cloud = 1 + 0.5 * smooth_fields(b, 7, generator, w)
+    veil = torch.exp(-((x.hypot(y) / (0.15 + 0.4 * r[0])) ** 2)) * cloud.clamp(min=0)
+    lit = F.avg_pool2d((video > 0.01).float(), 5, 1, 2)
+    return (video + (r[1] < share) * (0.05 + 0.3 * r[2]) * veil * lit).clamp(0, 1)
 
 # %% ../../nbs/training/04_degrade.ipynb #ff38e501
 def blur(
-    video:Tensor, # (b h w)
-    sigma:Tensor, # (b) px
-)->Tensor: # the same shape
+    video: Tensor,  # (b h w)
+    sigma: Tensor,  # (b) px
+) -> Tensor:  # the same shape
     "A Gaussian blur, each still by its own."
     at = torch.arange(-6, 7).float()
-    kernel = torch.exp(-(at/sigma.clamp(min=.05)[:, None])**2/2)
-    kernel = (kernel/kernel.sum(1, keepdim=True))[:, None]
+    kernel = torch.exp(-((at / sigma.clamp(min=0.05)[:, None]) ** 2) / 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True))[:, None]
     wide = F.pad(video[None], (6, 6, 6, 6), 'replicate')
     wide = F.conv2d(wide, kernel[:, :, None], groups=len(video))
     return F.conv2d(wide, kernel[..., None], groups=len(video))[0]
 
 # %% ../../nbs/training/04_degrade.ipynb #804b3584
 def wall_band(
-    mask:Tensor, # (b h w) of the LV
-    width:int=7, # px
-)->Tensor: # (b h w) 1 in the wall, falling off smoothly
+    mask: Tensor,  # (b h w) of the LV
+    width: int = 7,  # px
+) -> Tensor:  # (b h w) 1 in the wall, falling off smoothly
     "A band round the cavity."
-    hard = (mask > .5).float()[:, None]
-    wide = F.max_pool2d(F.max_pool2d(hard, (2*width+1, 1), 1, (width, 0)), (1, 2*width+1), 1, (0, width))
-    return F.avg_pool2d(wide-hard, 5, 1, 2)[:, 0]
+    hard = (mask > 0.5).float()[:, None]
+    wide = F.max_pool2d(
+        F.max_pool2d(hard, (2 * width + 1, 1), 1, (width, 0)), (1, 2 * width + 1), 1, (0, width)
+    )
+    return F.avg_pool2d(wide - hard, 5, 1, 2)[:, 0]
 
 # %% ../../nbs/training/04_degrade.ipynb #804b3501
 def apical(
-    mask:Tensor, # (b h w) of the LV
-    share:Tensor, # (b 1 1) of the cavity's height that counts as apex
-)->Tensor: # (b h w) 1 at the apex, 0 below
+    mask: Tensor,  # (b h w) of the LV
+    share: Tensor,  # (b 1 1) of the cavity's height that counts as apex
+) -> Tensor:  # (b h w) 1 at the apex, 0 below
     "Where the apex is: the upper part of the cavity, and all above it."
-    row = (torch.arange(mask.shape[1])+.5)[None, :, None]
-    inside = (mask > .5).any(2, keepdim=True)
+    row = (torch.arange(mask.shape[1]) + 0.5)[None, :, None]
+    inside = (mask > 0.5).any(2, keepdim=True)
     top = row.where(inside, torch.inf).amin(1, keepdim=True)
     bottom = row.where(inside, -torch.inf).amax(1, keepdim=True)
-    return torch.sigmoid((top+share*(bottom-top)-row)/4).nan_to_num(0.)
+    return torch.sigmoid((top + share * (bottom - top) - row) / 4).nan_to_num(0.0)
 
 # %% ../../nbs/training/04_degrade.ipynb #804b3502
 def vary_walls(
-    video:Tensor, # (b h w) in [0,1]
-    mask:Tensor, # (b h w) of the LV
-    generator:torch.Generator,
-    share:float=.7, # of the stills that are changed
-)->Tensor: # the same shape
-    "Draw the contrast between wall and cavity anew, uneven along the wall and often missing at the apex."
-    b, hard = len(video), (mask > .5).float()
+    video: Tensor,  # (b h w) in [0,1]
+    mask: Tensor,  # (b h w) of the LV
+    generator: torch.Generator,
+    share: float = 0.7,  # of the stills that are changed
+) -> Tensor:  # the same shape
+    """Draw the contrast between wall and cavity anew, uneven along the wall and often missing at
+    the apex."""
+    b, hard = len(video), (mask > 0.5).float()
     r = torch.rand(5, b, 1, 1, generator=generator)
-    blood = (video*hard).sum((1, 2), keepdim=True)/hard.sum((1, 2), keepdim=True).clamp(min=1)
-    uneven = torch.exp(.3*smooth_fields(b, 4, generator, video.shape[-1]))
-    contrast = .3*(2.5/.3)**r[0]*uneven
-    contrast = contrast*(1-(r[1] < .6)*(.4+.6*r[2])*apical(mask, .18+.3*r[3]))
-    changed = blood+(video-blood)*(1+wall_band(mask)*(contrast-1))
-    return changed.clamp(0, 1).where((r[4] < share) & hard.any(2, keepdim=True).any(1, keepdim=True), video)
+    blood = (video * hard).sum((1, 2), keepdim=True) / hard.sum((1, 2), keepdim=True).clamp(min=1)
+    uneven = torch.exp(0.3 * smooth_fields(b, 4, generator, video.shape[-1]))
+    contrast = 0.3 * (2.5 / 0.3) ** r[0] * uneven
+    contrast = contrast * (1 - (r[1] < 0.6) * (0.4 + 0.6 * r[2]) * apical(mask, 0.18 + 0.3 * r[3]))
+    changed = blood + (video - blood) * (1 + wall_band(mask) * (contrast - 1))
+    return changed.clamp(0, 1).where(
+        (r[4] < share) & hard.any(2, keepdim=True).any(1, keepdim=True), video
+    )
 
 # %% ../../nbs/training/04_degrade.ipynb #f20d3e7f
 def place_stills(
-    stack:Tensor, # (b c h w): pictures and masks, one a channel
-    generator:torch.Generator,
-    bend:float=.03, # standard deviation of the bend, half sides
-)->Tensor: # the same shape
+    stack: Tensor,  # (b c h w): pictures and masks, one a channel
+    generator: torch.Generator,
+    bend: float = 0.03,  # standard deviation of the bend, half sides
+) -> Tensor:  # the same shape
     "Shift, zoom, turn and bend stills together with their masks."
     b, size = len(stack), stack.shape[-1]
     grid = F.affine_grid(placement(b, generator), stack.shape, align_corners=False)
     bends = torch.stack([smooth_fields(b, 5, generator, size) for _ in range(2)], -1)
-    some = torch.rand(b, 1, 1, 1, generator=generator) < .6
-    return F.grid_sample(stack, grid + bend*some*bends, align_corners=False)
+    some = torch.rand(b, 1, 1, 1, generator=generator) < 0.6
+    return F.grid_sample(stack, grid + bend * some * bends, align_corners=False)
 
 # %% ../../nbs/training/04_degrade.ipynb #48a7aeee
 def degrade(
-    video:Tensor, # (b h w) in [0,1]
-    generator:torch.Generator,
-)->Tensor: # the same shape
+    video: Tensor,  # (b h w) in [0,1]
+    generator: torch.Generator,
+) -> Tensor:  # the same shape
     "Another look of the same stills: gain field, haze, blur, flashes, gain, gamma, noise, shadow."
     b = len(video)
     video = add_haze(vary_gain(video, generator), generator)
-    sigma = 1.8*torch.rand(b, generator=generator)*(torch.rand(b, generator=generator) < .5)
+    sigma = 1.8 * torch.rand(b, generator=generator) * (torch.rand(b, generator=generator) < 0.5)
     clips = blur(video, sigma)[:, None, None]
     here = torch.eye(2, 3).expand(b, -1, -1)
     clips, _ = augment(clips, clips[:, :, 0], generator, here)
-    return shadow(clips, .3, generator)[:, 0, 0]
+    return shadow(clips, 0.3, generator)[:, 0, 0]
 
 # %% ../../nbs/training/04_degrade.ipynb #63637b1d
 def radii(
-    size:int, # side, px
-)->Tensor: # (size size) int64, cycles across the picture
+    size: int,  # side, px
+) -> Tensor:  # (size size) int64, cycles across the picture
     "The radius of each frequency, as `fft2` orders them."
-    f = torch.fft.fftfreq(size, 1/size)
-    return f.hypot(f[:, None]).round().long().clamp(max=size//2)
+    f = torch.fft.fftfreq(size, 1 / size)
+    return f.hypot(f[:, None]).round().long().clamp(max=size // 2)
 
 # %% ../../nbs/training/04_degrade.ipynb #63637b01
 def ring_power(
-    video:Tensor, # (b h w)
-)->Tensor: # (b h//2+1) power at each radius
+    video: Tensor,  # (b h w)
+) -> Tensor:  # (b h//2+1) power at each radius
     "How much of a picture lies at which spatial frequency."
-    power = torch.fft.fft2(video-video.mean((1, 2), keepdim=True)).abs().square()
-    rings = torch.zeros(len(video), video.shape[-1]//2+1)
+    power = torch.fft.fft2(video - video.mean((1, 2), keepdim=True)).abs().square()
+    rings = torch.zeros(len(video), video.shape[-1] // 2 + 1)
     return rings.index_add_(1, radii(video.shape[-1]).flatten(), power.flatten(1))
 
 # %% ../../nbs/training/04_degrade.ipynb #f290caeb
-LIT = .015 # brighter than this is not the black around the sector
+LIT = 0.015  # brighter than this is not the black around the sector
 
 def lit_quantiles(
-    video:Tensor, # (b h w)
-    n:int=33, # evenly spaced quantiles
-)->Tensor: # (b n), rising
+    video: Tensor,  # (b h w)
+    n: int = 33,  # evenly spaced quantiles
+) -> Tensor:  # (b n), rising
     "How the gray levels of the lit pixels are spread."
     shares, line = torch.linspace(0, 1, n), torch.linspace(0, 1, n)
     lit = [still[still > LIT] for still in video]
@@ -161,53 +166,57 @@ def lit_quantiles(
 
 # %% ../../nbs/training/04_degrade.ipynb #f290ca01
 def remap(
-    x:Tensor, # (b m)
-    old:Tensor, # (b n) rising
-    new:Tensor, # (b n) what becomes of them
-)->Tensor: # (b m)
+    x: Tensor,  # (b m)
+    old: Tensor,  # (b n) rising
+    new: Tensor,  # (b n) what becomes of them
+) -> Tensor:  # (b m)
     "Piecewise linear maps, each row by its own."
-    old = old + 1e-6*torch.arange(old.shape[1])
-    right = torch.searchsorted(old, x.contiguous()).clamp(1, old.shape[1]-1)
-    (a, b), (c, d) = ((line.gather(1, right-1), line.gather(1, right)) for line in (old, new))
-    return c + (d-c)*((x-a)/(b-a)).clamp(0, 1)
+    old = old + 1e-6 * torch.arange(old.shape[1])
+    right = torch.searchsorted(old, x.contiguous()).clamp(1, old.shape[1] - 1)
+    (a, b), (c, d) = ((line.gather(1, right - 1), line.gather(1, right)) for line in (old, new))
+    return c + (d - c) * ((x - a) / (b - a)).clamp(0, 1)
 
 # %% ../../nbs/training/04_degrade.ipynb #c4af0518
 def match_style(
-    video:Tensor, # (b h w) in [0,1]
-    like:Tensor, # (b h w) pictures whose look is wanted
-    generator:torch.Generator,
-    share:float=.7, # of the stills that are changed
-)->Tensor: # the same shape
+    video: Tensor,  # (b h w) in [0,1]
+    like: Tensor,  # (b h w) pictures whose look is wanted
+    generator: torch.Generator,
+    share: float = 0.7,  # of the stills that are changed
+) -> Tensor:  # the same shape
     "Equation (1): texture and gray levels of other pictures, each to a random degree."
     r = torch.rand(2, len(video), 1, 1, generator=generator)
-    ratio = (ring_power(like)/ring_power(video).clamp(min=1e-6)).sqrt()
-    ratio = F.avg_pool1d(F.pad(ratio[:, None], (2, 2), 'replicate'), 5, 1)[:, 0].clamp(.2, 2.5)
+    ratio = (ring_power(like) / ring_power(video).clamp(min=1e-6)).sqrt()
+    ratio = F.avg_pool1d(F.pad(ratio[:, None], (2, 2), 'replicate'), 5, 1)[:, 0].clamp(0.2, 2.5)
     ratio[:, :4] = 1
-    fan = F.avg_pool2d((video > LIT).float(), 5, 1, 2) > .4
-    styled = torch.fft.ifft2(torch.fft.fft2(video)*ratio[:, radii(video.shape[-1])]).real
-    styled = styled.clamp(0, 1)*fan
-    flat = remap(styled.flatten(1), lit_quantiles(styled), lit_quantiles(like)).view_as(styled)*fan
-    return torch.lerp(video, flat, .5+.5*r[1]).where(r[0] < share, video)
+    fan = F.avg_pool2d((video > LIT).float(), 5, 1, 2) > 0.4
+    styled = torch.fft.ifft2(torch.fft.fft2(video) * ratio[:, radii(video.shape[-1])]).real
+    styled = styled.clamp(0, 1) * fan
+    flat = (
+        remap(styled.flatten(1), lit_quantiles(styled), lit_quantiles(like)).view_as(styled) * fan
+    )
+    return torch.lerp(video, flat, 0.5 + 0.5 * r[1]).where(r[0] < share, video)
 
 # %% ../../nbs/training/04_degrade.ipynb #3603613e
 @dataclass(frozen=True)
 class Machine:
     "A simulated machine of another look; stills and loops pass through it."
-    blur:float=1.4 # px
-    gamma:float=.55 # of the gray map; below 1: blood is bright
-    speckle:float=.25 # standard deviation of the logarithm of a coarse speckle
-    grain:int=36 # cells of the speckle along the side
-    near:float=.75 # how much of the near field is lost, in [0,1]
 
-    def __call__(self,
-        video:Tensor, # (b h w) in [0,1]
-        generator:torch.Generator,
-    )->Tensor: # the same shape
+    blur: float = 1.4  # px
+    gamma: float = 0.55  # of the gray map; below 1: blood is bright
+    speckle: float = 0.25  # standard deviation of the logarithm of a coarse speckle
+    grain: int = 36  # cells of the speckle along the side
+    near: float = 0.75  # how much of the near field is lost, in [0,1]
+
+    def __call__(
+        self,
+        video: Tensor,  # (b h w) in [0,1]
+        generator: torch.Generator,
+    ) -> Tensor:  # the same shape
         "The stills as this machine would show them."
         b, h, w = video.shape
-        x, y = (torch.arange(w)+.5)/w - .5, (torch.arange(h)[:, None]+.5)/h
-        lit = (video > .01).float()
-        speckle = torch.exp(self.speckle*smooth_fields(b, self.grain, generator, w))
-        seen = blur(video, torch.full((b,), self.blur)).clamp(1e-4, 1)**self.gamma
-        lost = self.near*torch.sigmoid((.3-x.hypot(y))/.05)
-        return (.85*seen*speckle*(1-lost)*lit).clamp(0, 1)
+        x, y = (torch.arange(w) + 0.5) / w - 0.5, (torch.arange(h)[:, None] + 0.5) / h
+        lit = (video > 0.01).float()
+        speckle = torch.exp(self.speckle * smooth_fields(b, self.grain, generator, w))
+        seen = blur(video, torch.full((b,), self.blur)).clamp(1e-4, 1) ** self.gamma
+        lost = self.near * torch.sigmoid((0.3 - x.hypot(y)) / 0.05)
+        return (0.85 * seen * speckle * (1 - lost) * lit).clamp(0, 1)

@@ -28,107 +28,156 @@ from ..models.codec import Codec
 
 # %% ../../nbs/training/01_features.ipynb #f9cfc181
 def entry_field(
-    pool:Pool|StorePool,
-    k:int, # number of the beat in the pool
-    theta:Tensor, # (t) phases, radians
-    affine:Tensor, # (2 3) where its augmented picture lies
-)->Tensor: # (t 2 h w) in half image sides
-    "The motion of an entry as its augmented picture shows it: true for a phantom, measured for a beat of a store."
-    if pool.info['kind'] == 'phantom': return true_field(Heart.draw(seeded(pool.info['seed'], k)), theta, affine)
-    video, mask = (read_loop(images, theta)/255 for images in pool.images(k))
-    return replaced(measured_field(video[:,None], mask), affine)
+    pool: Pool | StorePool,
+    k: int,  # number of the beat in the pool
+    theta: Tensor,  # (t) phases, radians
+    affine: Tensor,  # (2 3) where its augmented picture lies
+) -> Tensor:  # (t 2 h w) in half image sides
+    """The motion of an entry as its augmented picture shows it: true for a phantom, measured for a
+    beat of a store."""
+    if pool.info['kind'] == 'phantom':
+        return true_field(Heart.draw(seeded(pool.info['seed'], k)), theta, affine)
+    video, mask = (read_loop(images, theta) / 255 for images in pool.images(k))
+    return replaced(measured_field(video[:, None], mask), affine)
 
 # %% ../../nbs/training/01_features.ipynb #f9cfc101
 def describe_entries(
-    folder:str|Path, # of the pool or the store
-    pcdm:PCDM, codec:Codec,
-    i:list[int], # numbers of the entries
-    seed:int, # with the number, all that an entry depends on
-    frames:int=32, # frames a beat
-)->dict[str,Tensor]: # z (b t c h w) half, reps (b t d), area (b t) px², fields (b t 2 h w) half, theta (b t), ef (b), alpha (b), heart_rate (b)
+    folder: str | Path,  # of the pool or the store
+    pcdm: PCDM,
+    codec: Codec,
+    i: list[int],  # numbers of the entries
+    seed: int,  # with the number, all that an entry depends on
+    frames: int = 32,  # frames a beat
+) -> dict[
+    str,
+    Tensor,
+    # z (b t c h w) half, reps (b t d), area (b t) px², fields (b t 2 h w) half, theta (b t), ef
+    # (b),
+    # alpha (b), heart_rate (b)
+]:
     "Latents, representations and motion of augmented whole beats."
     torch.set_num_threads(1)
     pool, theta, video, area, fields = open_pool(folder), [], [], [], []
     for j in i:
         g, k = seeded(seed, j), j % len(pool)
-        theta.append(phase_grid(frames) + 2*torch.pi/frames*torch.rand(1, generator=g))
-        loop, mask = (read_loop(images, theta[-1])[None]/255 for images in pool.images(k))
+        theta.append(phase_grid(frames) + 2 * torch.pi / frames * torch.rand(1, generator=g))
+        loop, mask = (read_loop(images, theta[-1])[None] / 255 for images in pool.images(k))
         affine = placement(1, g)
-        film, shape = augment(loop[:,:,None], mask, g, affine)
-        video.append(film); area.append(shape[0].sum((1, 2)))
+        film, shape = augment(loop[:, :, None], mask, g, affine)
+        video.append(film)
+        area.append(shape[0].sum((1, 2)))
         fields.append(entry_field(pool, k, theta[-1], affine[0]))
     video, k = torch.cat(video), torch.tensor(i) % len(pool)
-    with torch.no_grad(): z, reps = codec.encode(video).half(), pcdm.represent(video)
-    return dict(z=z, reps=reps, area=torch.stack(area), fields=torch.stack(fields).half(), theta=torch.stack(theta), ef=pool.ef[k], alpha=pool.alpha[k], heart_rate=pool.heart_rate[k])
+    with torch.no_grad():
+        z, reps = codec.encode(video).half(), pcdm.represent(video)
+    return dict(
+        z=z,
+        reps=reps,
+        area=torch.stack(area),
+        fields=torch.stack(fields).half(),
+        theta=torch.stack(theta),
+        ef=pool.ef[k],
+        alpha=pool.alpha[k],
+        heart_rate=pool.heart_rate[k],
+    )
 
 # %% ../../nbs/training/01_features.ipynb #f9cfc102
 class Features:
     "Latents, representations and motion of many beats, on disk."
-    def __init__(self,
-        folder:str|Path, # a folder that `Features.build` made
+
+    def __init__(
+        self,
+        folder: str | Path,  # a folder that `Features.build` made
     ):
         folder = Path(folder)
-        if not (folder/'features.json').exists(): raise ValueError(f'{folder} holds no features: make them with Features.build')
-        self.info = json.loads((folder/'features.json').read_text())
+        if not (folder / 'features.json').exists():
+            raise ValueError(f'{folder} holds no features: make them with Features.build')
+        self.info = json.loads((folder / 'features.json').read_text())
         self.arrays = {p.stem: np.load(p, mmap_mode='r') for p in sorted(folder.glob('*.npy'))}
 
-    def __len__(self): return len(self.arrays['z'])
+    def __len__(self):
+        return len(self.arrays['z'])
 
     @classmethod
-    def build(cls,
-        folder:str|Path, # where to put them; what was made there before is opened
-        pool:Pool|StorePool, pcdm:PCDM, codec:Codec,
-        n:int, # entries; more than the pool has beats: again, augmented otherwise
-        seed:int=0,
-        workers:int=2, # processes
-    ): # the `Features`
+    def build(
+        cls,
+        folder: str | Path,  # where to put them; what was made there before is opened
+        pool: Pool | StorePool,
+        pcdm: PCDM,
+        codec: Codec,
+        n: int,  # entries; more than the pool has beats: again, augmented otherwise
+        seed: int = 0,
+        workers: int = 2,  # processes
+    ):  # the `Features`
         "Compute features; the folder appears when it is complete. ValueError if it holds others."
         facts = dict(n=n, seed=seed, pool=pool.info)
-        if found := already(cls, folder, facts): return found
-        arrays, chunks = {}, [list(range(i, min(i+4, n))) for i in range(0, n, 4)]
-        parts = Parallel(workers, return_as='generator')(delayed(describe_entries)(pool.folder, pcdm, codec, chunk, seed) for chunk in chunks)
+        if found := already(cls, folder, facts):
+            return found
+        arrays, chunks = {}, [list(range(i, min(i + 4, n))) for i in range(0, n, 4)]
+        parts = Parallel(workers, return_as='generator')(
+            delayed(describe_entries)(pool.folder, pcdm, codec, chunk, seed) for chunk in chunks
+        )
         with whole_folder(folder) as part:
-            for entries,found in zip(chunks, tqdm(parts, total=len(chunks), desc='features', mininterval=5)):
-                for name,value in found.items():
-                    if name not in arrays: arrays[name] = np.lib.format.open_memmap(part/f'{name}.npy', 'w+', value.numpy().dtype, (n, *value.shape[1:]))
+            for entries, found in zip(
+                chunks, tqdm(parts, total=len(chunks), desc='features', mininterval=5)
+            ):
+                for name, value in found.items():
+                    if name not in arrays:
+                        arrays[name] = np.lib.format.open_memmap(
+                            part / f'{name}.npy', 'w+', value.numpy().dtype, (n, *value.shape[1:])
+                        )
                     arrays[name][entries] = value.numpy()
-            for array in arrays.values(): array.flush()
-            (part/'features.json').write_text(json.dumps(facts))
+            for array in arrays.values():
+                array.flush()
+            (part / 'features.json').write_text(json.dumps(facts))
         return cls(folder)
 
 # %% ../../nbs/training/01_features.ipynb #de7db62f
 def feature_batch(
-    features:Features,
-    size:int, # beats
-    frames:int, # of each beat; twice as many divide the stored number
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # z (b t c h w), reps (b t d), theta (b t), ef (b)
-    "Whole beats, thinned evenly and turned to start anywhere; half the time twice as many frames of half as many beats."
+    features: Features,
+    size: int,  # beats
+    frames: int,  # of each beat; twice as many divide the stored number
+    seed: int,
+    step: int,  # what the batch depends on
+) -> dict[str, Tensor]:  # z (b t c h w), reps (b t d), theta (b t), ef (b)
+    """Whole beats, thinned evenly and turned to start anywhere; half the time twice as many frames
+    of half as many beats."""
     g, a = seeded(seed, step), features.arrays
-    if torch.rand(1, generator=g) < .5: size, frames = max(1, size//2), 2*frames
+    if torch.rand(1, generator=g) < 0.5:
+        size, frames = max(1, size // 2), 2 * frames
     i = torch.randint(len(features), (size,), generator=g).tolist()
-    stored = a['theta'].shape[1]; stride = stored//frames
+    stored = a['theta'].shape[1]
+    stride = stored // frames
     starts = torch.randint(stored, (size,), generator=g).tolist()
-    order = [(s + stride*np.arange(frames)) % stored for s in starts]
-    pick = lambda name: torch.from_numpy(np.stack([a[name][j][o] for j,o in zip(i, order)])).float()
-    return dict(z=pick('z'), reps=pick('reps'), theta=pick('theta'), ef=torch.from_numpy(a['ef'][i]))
+    order = [(s + stride * np.arange(frames)) % stored for s in starts]
+    pick = lambda name: torch.from_numpy(
+        np.stack([a[name][j][o] for j, o in zip(i, order)])
+    ).float()
+    return dict(
+        z=pick('z'), reps=pick('reps'), theta=pick('theta'), ef=torch.from_numpy(a['ef'][i])
+    )
 
 # %% ../../nbs/training/01_features.ipynb #ed887e69
 def motion_batch(
-    features:Features,
-    size:int, frames:int, # beats, and frames of each
-    seed:int, step:int, # what the batch depends on
-)->dict[str,Tensor]: # reps (b t d), theta (b t), fields (b t 2 h w)
+    features: Features,
+    size: int,
+    frames: int,  # beats, and frames of each
+    seed: int,
+    step: int,  # what the batch depends on
+) -> dict[str, Tensor]:  # reps (b t d), theta (b t), fields (b t 2 h w)
     "Representations and the motion behind them."
     a = features.arrays
     i = torch.randint(len(features), (size,), generator=seeded(seed, step)).tolist()
-    pick = lambda name: torch.from_numpy(np.stack([a[name][j][::a['theta'].shape[1]//frames] for j in i])).float()
+    pick = lambda name: torch.from_numpy(
+        np.stack([a[name][j][:: a['theta'].shape[1] // frames] for j in i])
+    ).float()
     return {name: pick(name) for name in ('reps', 'theta', 'fields')}
 
 # %% ../../nbs/training/01_features.ipynb #ed887e01
 def with_motion(
-    batch:dict[str,Tensor], # of `feature_batch`
-    motion:Motion,
-)->dict[str,Tensor]: # and fields (b t 2 h w)
+    batch: dict[str, Tensor],  # of `feature_batch`
+    motion: Motion,
+) -> dict[str, Tensor]:  # and fields (b t 2 h w)
     "A batch and the motion that the motion stage reads off it."
-    with torch.no_grad(): return batch | dict(fields=motion.fields(batch['reps'], batch['theta']))
+    with torch.no_grad():
+        return batch | dict(fields=motion.fields(batch['reps'], batch['theta']))

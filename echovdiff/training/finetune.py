@@ -30,190 +30,229 @@ from .degrade import degrade, match_style, place_stills, vary_walls
 from .user_stills import Stills
 
 # %% ../../nbs/training/06_finetune.ipynb #a2afc915
-def segmented_structures(pcdm:PCDM)->tuple[str,...]: # as in `STRUCTURES`
+def segmented_structures(pcdm: PCDM) -> tuple[str, ...]:  # as in `STRUCTURES`
     "What a stage 1 segments."
     return pcdm.config.structures
 
 # %% ../../nbs/training/06_finetune.ipynb #a2afc901
 def segmentation(
-    pcdm:PCDM,
-    features:list[Tensor], # of n stills
-)->Tensor: # (n s h w) logits
+    pcdm: PCDM,
+    features: list[Tensor],  # of n stills
+) -> Tensor:  # (n s h w) logits
     "The logits of all structures."
     return pcdm.decoder(features).float()
 
 # %% ../../nbs/training/06_finetune.ipynb #a2afc902
 def see(
-    pcdm:PCDM,
-    video:Tensor, # (n h w) in [0,1]
-)->tuple[Tensor,Tensor]: # (n s h w) logits, (n d) pooled features
+    pcdm: PCDM,
+    video: Tensor,  # (n h w) in [0,1]
+) -> tuple[Tensor, Tensor]:  # (n s h w) logits, (n d) pooled features
     "Stills, each on its own."
     features, raw = pcdm.encode(video[:, None, None])
     return segmentation(pcdm, features), raw[:, 0]
 
 # %% ../../nbs/training/06_finetune.ipynb #a2afc903
 def plausible(
-    mask:Tensor, # (n h w) probability of the LV
-    usual:float, # area that is usual, px²
-)->Tensor: # (n) bool
+    mask: Tensor,  # (n h w) probability of the LV
+    usual: float,  # area that is usual, px²
+) -> Tensor:  # (n) bool
     "One piece (all but a tenth of it), no far larger or smaller than usual."
-    hard = (mask > .5).float()
-    area, piece = hard.sum((1, 2)), (clean(mask)*hard).sum((1, 2))
-    return (area > .4*usual) & (area < 2.5*usual) & (piece >= .9*area)
+    hard = (mask > 0.5).float()
+    area, piece = hard.sum((1, 2)), (clean(mask) * hard).sum((1, 2))
+    return (area > 0.4 * usual) & (area < 2.5 * usual) & (piece >= 0.9 * area)
 
 # %% ../../nbs/training/06_finetune.ipynb #7c926e94
 def told_apart(
-    found:Tensor, # (n) phase, radians
-    true:Tensor, # (n) radians
-)->Tensor: # (m) 1 or 0, of the stills within 30° of ED or ES
+    found: Tensor,  # (n) phase, radians
+    true: Tensor,  # (n) radians
+) -> Tensor:  # (m) 1 or 0, of the stills within 30° of ED or ES
     "Whether a still at ED or ES lies in the right half of the circle."
-    near = true.cos().abs() > .86
+    near = true.cos().abs() > 0.86
     return (found.cos().sign() == true.cos().sign())[near].float()
 
 # %% ../../nbs/training/06_finetune.ipynb #7c926e01
 @torch.no_grad()
 def still_accuracy(
-    pcdm:PCDM,
-    stills:Stills,
-    most:int=240, # stills to look at, evenly spaced
-)->dict[str,float]: # what can be measured: dice_*, told_apart, phase_error_deg, agreement, plausible
+    pcdm: PCDM,
+    stills: Stills,
+    most: int = 240,  # stills to look at, evenly spaced
+) -> dict[
+    str, float
+]:  # what can be measured: dice_*, told_apart, phase_error_deg, agreement, plausible
     "How well stage 1 does on stills."
-    index = torch.linspace(0, len(stills)-1, min(most, len(stills))).round().long()
+    index = torch.linspace(0, len(stills) - 1, min(most, len(stills))).round().long()
     video, true = stills.pictures(index)
     seen = [see(pcdm, part) for part in video.split(48)]
     mask, raw = (torch.cat(parts) for parts in zip(*seen))
-    again = torch.cat([see(pcdm, degrade(part, seeded(0, i)))[0] for i, part in enumerate(video.split(48))])
+    again = torch.cat(
+        [see(pcdm, degrade(part, seeded(0, i)))[0] for i, part in enumerate(video.split(48))]
+    )
     hard, usual = (mask > 0).float(), (mask[:, 0] > 0).sum((1, 2)).float().median().item()
-    facts = dict(agreement=dice(hard[:, 0], (again[:, 0] > 0).float()), plausible=plausible(mask[:, 0].sigmoid(), usual).float())
+    facts = dict(
+        agreement=dice(hard[:, 0], (again[:, 0] > 0).float()),
+        plausible=plausible(mask[:, 0].sigmoid(), usual).float(),
+    )
     for s, name in enumerate(segmented_structures(pcdm)):
         known = stills.known[index, s]
-        facts[f'dice_{name}'] = dice(hard[known, s], (true[known, s] > .5).float())
+        facts[f'dice_{name}'] = dice(hard[known, s], (true[known, s] > 0.5).float())
     has = ~stills.theta[index].isnan()
     posterior = pcdm.frame_posterior(raw[has, None], mask[has, None].sigmoid())
     found, theta = median_phase(posterior)[:, 0], stills.theta[index][has]
-    facts |= dict(told_apart=told_apart(found, theta), phase_error_deg=wrap(found-theta).abs().rad2deg())
+    facts |= dict(
+        told_apart=told_apart(found, theta), phase_error_deg=wrap(found - theta).abs().rad2deg()
+    )
     return {k: v.mean().item() for k, v in facts.items() if len(v)}
 
 # %% ../../nbs/training/06_finetune.ipynb #808b735e
 @dataclass(frozen=True)
 class FineTuneConfig:
     "How stage 1 is brought to other pictures."
-    minutes: float = 8.       # of process time, at most
-    pace: int = 75            # steps planned for a minute; the clock only ends what is slower
-    stills: int = 14          # of the user, a step
-    phantoms: int = 10        # stills of phantoms, a step
-    pool: int = 128           # phantoms to draw from
-    rate: float = 5e-4        # peak learning rate
-    hold: float = .3          # weight of the distance to the old representation, traced stills
-    hold_untraced: float = 1. # the same, other stills of the user
-    hold_phantoms: float = 4. # the same, phantoms
-    rate_untraced: float = 2e-4 # the same, where nobody traced anything
-    ema: float = .99          # memory of the teacher
+
+    minutes: float = 8.0  # of process time, at most
+    pace: int = 75  # steps planned for a minute; the clock only ends what is slower
+    stills: int = 14  # of the user, a step
+    phantoms: int = 10  # stills of phantoms, a step
+    pool: int = 128  # phantoms to draw from
+    rate: float = 5e-4  # peak learning rate
+    hold: float = 0.3  # weight of the distance to the old representation, traced stills
+    hold_untraced: float = 1.0  # the same, other stills of the user
+    hold_phantoms: float = 4.0  # the same, phantoms
+    rate_untraced: float = 2e-4  # the same, where nobody traced anything
+    ema: float = 0.99  # memory of the teacher
     seed: int = 0
 
     @property
-    def steps(self)->int: return max(2, round(self.pace*self.minutes))
+    def steps(self) -> int:
+        return max(2, round(self.pace * self.minutes))
 
 # %% ../../nbs/training/06_finetune.ipynb #808b7301
 @torch.no_grad()
 def teach(
-    teacher:PCDM,
-    clear:Tensor, # (n h w)
-    true:Tensor, # (n s h w) masks, where they are known
-    known:Tensor, # (n s) bool
-    usual:float, # LV area that is usual, px²
-)->tuple[Tensor,Tensor]: # (n s h w) masks to learn, (n s h w) weight of each pixel
-    "Where there is a tracing, the tracing; elsewhere what the teacher says, where that is plausible."
+    teacher: PCDM,
+    clear: Tensor,  # (n h w)
+    true: Tensor,  # (n s h w) masks, where they are known
+    known: Tensor,  # (n s) bool
+    usual: float,  # LV area that is usual, px²
+) -> tuple[Tensor, Tensor]:  # (n s h w) masks to learn, (n s h w) weight of each pixel
+    """Where there is a tracing, the tracing; elsewhere what the teacher says, where that is
+    plausible."""
     weight = known[:, :, None, None].expand_as(true).float()
     ask = ~known.all(1)
-    if not ask.any(): return true, weight
+    if not ask.any():
+        return true, weight
     said = see(teacher, clear[ask])[0].sigmoid()
     sound = plausible(said[:, 0], usual)[:, None, None, None]
     true, weight, mine = true.clone(), weight.clone(), known[ask][:, :, None, None]
     true[ask] = torch.where(mine, true[ask], said)
-    weight[ask] = torch.where(mine, 1., sound.float())
+    weight[ask] = torch.where(mine, 1.0, sound.float())
     return true, weight
 
 # %% ../../nbs/training/06_finetune.ipynb #b947b781
 def choose_stills(
-    stills:Stills,
-    n:int,
-    generator:torch.Generator,
-)->Tensor: # (n) indices
+    stills: Stills,
+    n: int,
+    generator: torch.Generator,
+) -> Tensor:  # (n) indices
     "Traced and untraced ones; where there are both, traced ones are two of three."
     traced = stills.known.any(1)
     groups = [torch.where(traced)[0], torch.where(~traced)[0]]
-    sizes = [n, 0] if not len(groups[1]) else [0, n] if not len(groups[0]) else [n-n//3, n//3]
-    return torch.cat([group[torch.randint(len(group), (k,), generator=generator)] for group, k in zip(groups, sizes) if k])
+    sizes = [n, 0] if not len(groups[1]) else [0, n] if not len(groups[0]) else [n - n // 3, n // 3]
+    return torch.cat([
+        group[torch.randint(len(group), (k,), generator=generator)]
+        for group, k in zip(groups, sizes)
+        if k
+    ])
 
 # %% ../../nbs/training/06_finetune.ipynb #b947b701
 def adaptation_batch(
-    user:Stills, phantoms:Stills,
-    config:FineTuneConfig,
-    step:int,
-)->dict[str,Tensor]: # clear, video (n h w), true (n s h w), known (n s), theta (n), hold (n)
+    user: Stills,
+    phantoms: Stills,
+    config: FineTuneConfig,
+    step: int,
+) -> dict[str, Tensor]:  # clear, video (n h w), true (n s h w), known (n s), theta (n), hold (n)
     "The stills of a step: first the user's, then phantoms."
     g = seeded(config.seed, step)
-    mine, made = choose_stills(user, config.stills, g), torch.randint(len(phantoms), (config.phantoms,), generator=g)
+    mine, made = choose_stills(user, config.stills, g), torch.randint(
+        len(phantoms), (config.phantoms,), generator=g
+    )
     (video, true), (fake, fake_true) = user.pictures(mine), phantoms.pictures(made)
     like = user.pictures(torch.randint(len(user), (config.phantoms,), generator=g))[0]
     fake = match_style(vary_walls(fake, fake_true[:, 0], g), like, g)
-    stack = place_stills(torch.cat([torch.cat([video[:, None], true], 1), torch.cat([fake[:, None], fake_true], 1)]), g)
+    stack = place_stills(
+        torch.cat([torch.cat([video[:, None], true], 1), torch.cat([fake[:, None], fake_true], 1)]),
+        g,
+    )
     known = torch.cat([user.known[mine], phantoms.known[made]])
     hold = torch.full((len(known),), config.hold_phantoms)
-    hold[:len(mine)] = torch.where(user.known[mine].bool().any(1), config.hold, config.hold_untraced)
+    hold[: len(mine)] = torch.where(
+        user.known[mine].bool().any(1), config.hold, config.hold_untraced
+    )
     theta = torch.cat([user.theta[mine], phantoms.theta[made]])
-    return dict(clear=stack[:, 0], video=degrade(stack[:, 0], g), true=stack[:, 1:], known=known, theta=theta, hold=hold)
+    return dict(
+        clear=stack[:, 0],
+        video=degrade(stack[:, 0], g),
+        true=stack[:, 1:],
+        known=known,
+        theta=theta,
+        hold=hold,
+    )
 
 # %% ../../nbs/training/06_finetune.ipynb #be3a83df
 def weighted_mask_losses(
-    logits:Tensor, # (n s h w)
-    true:Tensor, # (n s h w)
-    weight:Tensor, # (n s h w) of each pixel
-)->dict[str,Tensor]: # scalars
+    logits: Tensor,  # (n s h w)
+    true: Tensor,  # (n s h w)
+    weight: Tensor,  # (n s h w) of each pixel
+) -> dict[str, Tensor]:  # scalars
     "Dice and cross-entropy of the pixels that count."
     mask = logits.sigmoid()
-    both, total = ((weight*x).sum((2, 3)) for x in (mask*true, mask.square()+true.square()))
+    both, total = ((weight * x).sum((2, 3)) for x in (mask * true, mask.square() + true.square()))
     some = weight.amax((2, 3)).clamp(max=1)
-    overlap = ((1-(2*both+1)/(total+1))*some).sum()/some.sum().clamp(min=1)
-    bce = (weight*F.binary_cross_entropy_with_logits(logits, true, reduction='none')).sum()/weight.sum().clamp(min=1)
-    return dict(dice=overlap, bce=2*bce)
+    overlap = ((1 - (2 * both + 1) / (total + 1)) * some).sum() / some.sum().clamp(min=1)
+    bce = (
+        weight * F.binary_cross_entropy_with_logits(logits, true, reduction='none')
+    ).sum() / weight.sum().clamp(min=1)
+    return dict(dice=overlap, bce=2 * bce)
 
 # %% ../../nbs/training/06_finetune.ipynb #be3a8301
 def still_losses(
-    student:PCDM, original:PCDM, teacher:PCDM,
-    batch:dict[str,Tensor], # of `adaptation_batch`
-    usual:float, # LV area that is usual, px²
-)->dict[str,Tensor]: # scalars: dice, bce, phase, hold
+    student: PCDM,
+    original: PCDM,
+    teacher: PCDM,
+    batch: dict[str, Tensor],  # of `adaptation_batch`
+    usual: float,  # LV area that is usual, px²
+) -> dict[str, Tensor]:  # scalars: dice, bce, phase, hold
     "The first three parts of equation (1)."
     true, weight = teach(teacher, batch['clear'], batch['true'], batch['known'], usual)
-    with torch.no_grad(): goal = original.represent(batch['clear'][:, None, None])[:, 0]
+    with torch.no_grad():
+        goal = original.represent(batch['clear'][:, None, None])[:, 0]
     logits, raw = see(student, batch['video'])
     losses = weighted_mask_losses(logits, true, weight)
     has = ~batch['theta'].isnan()
     posterior = student.frame_posterior(raw[has, None], logits[has, None].sigmoid().detach())
     losses['phase'] = sum(phase_losses(posterior, batch['theta'][has, None]).values())
-    losses['hold'] = (batch['hold']*(student.standardise(raw)-goal).square().mean(1)).mean()
+    losses['hold'] = (batch['hold'] * (student.standardise(raw) - goal).square().mean(1)).mean()
     return losses
 
 # %% ../../nbs/training/06_finetune.ipynb #add751dc
 def loop_batch(
-    stills:Stills, # whose `frames` is more than 1
-    n:int, # loops
-    generator:torch.Generator,
-    length:int=16, # frames of a clip
-)->tuple[Tensor,Tensor,Tensor]: # (n t 1 h w), masks of the LV (n t h w), theta (n t)
+    stills: Stills,  # whose `frames` is more than 1
+    n: int,  # loops
+    generator: torch.Generator,
+    length: int = 16,  # frames of a clip
+) -> tuple[Tensor, Tensor, Tensor]:  # (n t 1 h w), masks of the LV (n t h w), theta (n t)
     "Clips of loops; half beats as they are."
-    clips, number = [], torch.randint(len(stills)//stills.frames, (n,), generator=generator)
+    clips, number = [], torch.randint(len(stills) // stills.frames, (n,), generator=generator)
     for i in number.tolist():
-        at = torch.arange(i*stills.frames, (i+1)*stills.frames)
+        at = torch.arange(i * stills.frames, (i + 1) * stills.frames)
         (video, masks), theta = stills.pictures(at), stills.theta[at]
         both = torch.stack([video, masks[:, 0]], 1)
-        if theta.max()-theta.min() > 1.5*math.pi:
-            read_at = clip_phases(torch.tensor([.3])+.2*torch.rand(1, generator=generator), length, generator)[0]
-            both, theta = read_loop(both, read_at-theta[0]), read_at
+        if theta.max() - theta.min() > 1.5 * math.pi:
+            read_at = clip_phases(
+                torch.tensor([0.3]) + 0.2 * torch.rand(1, generator=generator), length, generator
+            )[0]
+            both, theta = read_loop(both, read_at - theta[0]), read_at
         else:
-            some = torch.linspace(0, len(at)-1, length).round().long()
+            some = torch.linspace(0, len(at) - 1, length).round().long()
             both, theta = both[some], theta[some]
         clips.append((both, theta))
     both, theta = map(torch.stack, zip(*clips))
@@ -221,51 +260,62 @@ def loop_batch(
 
 # %% ../../nbs/training/06_finetune.ipynb #add75101
 def loop_losses(
-    student:PCDM,
-    user:Stills, phantoms:Stills, # both with loops
-    generator:torch.Generator,
-)->Tensor: # scalar
+    student: PCDM,
+    user: Stills,
+    phantoms: Stills,  # both with loops
+    generator: torch.Generator,
+) -> Tensor:  # scalar
     "The last part of equation (1)."
     parts = [loop_batch(stills, 2, generator) for stills in (user, phantoms)]
     video, mask, theta = map(torch.cat, zip(*parts))
     video, mask = augment(video, mask, generator)
-    with torch.no_grad(): raw = student.encode(shadow(video, .3, generator))[1]
+    with torch.no_grad():
+        raw = student.encode(shadow(video, 0.3, generator))[1]
     return sum(student.clip_losses(student.tell(raw), mask.sum((2, 3)), theta).values())
 
 # %% ../../nbs/training/06_finetune.ipynb #5b4c7c90
 @torch.no_grad()
 def usual_area(
-    pcdm:PCDM,
-    stills:Stills,
-)->float: # px²
+    pcdm: PCDM,
+    stills: Stills,
+) -> float:  # px²
     "The LV area that is usual in some stills: the median of tracings and of what stage 1 finds."
-    video, true = stills.pictures(torch.linspace(0, len(stills)-1, min(64, len(stills))).round().long())
+    video, true = stills.pictures(
+        torch.linspace(0, len(stills) - 1, min(64, len(stills))).round().long()
+    )
     area = (see(pcdm, video)[0][:, 0] > 0).sum((1, 2)).float()
     drawn = true[:, 0].sum((1, 2))
-    return torch.where(drawn > 0, drawn, area).median().clamp(min=1.).item()
+    return torch.where(drawn > 0, drawn, area).median().clamp(min=1.0).item()
 
 # %% ../../nbs/training/06_finetune.ipynb #5b4c7c01
 def fine_tune(
-    pcdm:PCDM, # the start; it is not changed
-    user:Stills, phantoms:Stills, # to learn from
-    config:FineTuneConfig=FineTuneConfig(),
-    deadline:float=math.inf, # of `time.process_time`, seconds
-    callback:Callable[[int,dict[str,float]],None]|None=None, # called after each step
-)->tuple[PCDM,int]: # the adapted stage 1, the steps done
+    pcdm: PCDM,  # the start; it is not changed
+    user: Stills,
+    phantoms: Stills,  # to learn from
+    config: FineTuneConfig = FineTuneConfig(),
+    deadline: float = math.inf,  # of `time.process_time`, seconds
+    callback: Callable[[int, dict[str, float]], None] | None = None,  # called after each step
+) -> tuple[PCDM, int]:  # the adapted stage 1, the steps done
     "Train stage 1 on a user's stills and on phantoms in their style."
     student, original, teacher = (copy.deepcopy(pcdm).requires_grad_(i == 0) for i in range(3))
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.rate, weight_decay=.01)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=config.rate, weight_decay=0.01)
     average, usual = teacher.state_dict(), usual_area(pcdm, user)
     rate = config.rate if user.known.any() else config.rate_untraced
     for step in range(config.steps):
-        if time.process_time() > deadline: return teacher, step
-        for group in optimizer.param_groups: group['lr'] = learning_rate(step, config.steps, rate, 30)
-        losses = still_losses(student, original, teacher, adaptation_batch(user, phantoms, config, step), usual)
-        if user.frames > 1 and step % 2: losses['loops'] = loop_losses(student, user, phantoms, seeded(config.seed, step, 1))
+        if time.process_time() > deadline:
+            return teacher, step
+        for group in optimizer.param_groups:
+            group['lr'] = learning_rate(step, config.steps, rate, 30)
+        losses = still_losses(
+            student, original, teacher, adaptation_batch(user, phantoms, config, step), usual
+        )
+        if user.frames > 1 and step % 2:
+            losses['loops'] = loop_losses(student, user, phantoms, seeded(config.seed, step, 1))
         optimizer.zero_grad()
         sum(losses.values()).backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.)
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
-        ema_update(average, student, min(config.ema, (step+1)/(step+10)))
-        if callback: callback(step, {k: v.item() for k, v in losses.items()})
+        ema_update(average, student, min(config.ema, (step + 1) / (step + 10)))
+        if callback:
+            callback(step, {k: v.item() for k, v in losses.items()})
     return teacher, config.steps

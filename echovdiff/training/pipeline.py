@@ -41,113 +41,224 @@ from .features import Features, feature_batch, motion_batch, with_motion
 @dataclass(frozen=True)
 class TrainingPlan:
     "What to train, on how much, for how long."
-    data: str = 'phantom'                  # or the folder of a store that echovdiff prepare made
+
+    data: str = 'phantom'  # or the folder of a store that echovdiff prepare made
     pcdm: PCDMConfig = field(default_factory=PCDMConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     vrdm: VRDMConfig = field(default_factory=VRDMConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     lvdm: LVDMConfig = field(default_factory=LVDMConfig)
-    beats: int = 5000                      # phantoms in the pool
-    entries: int = 5000                    # augmented beats in the features
-    steps: dict[str,int] = field(default_factory=lambda: dict(pcdm=6000, codec=1500, heads=6000, vrdm=8000, motion=4000, backbone=3000, lvdm=7500))
-    rates: dict[str,float] = field(default_factory=lambda: dict(pcdm=1.2e-3, codec=2e-3, heads=1e-3, vrdm=1e-3, motion=2e-3, backbone=1.3e-3, lvdm=1.3e-3))
-    sizes: dict[str,tuple[int,int]] = field(default_factory=lambda: dict(pcdm=(48, 1), codec=(24, 2), heads=(48, 32), vrdm=(48, 16), motion=(32, 16), backbone=(4, 16), lvdm=(4, 16)))  # beats, frames
-    times: int = 1                         # so many times the beats a step: a multiple of the processes that share them
-    echofm: str = ''                       # folder of an EchoFM that PCDM looks through (22_echofm); '': its own small encoder
+    beats: int = 5000  # phantoms in the pool
+    entries: int = 5000  # augmented beats in the features
+    steps: dict[str, int] = field(
+        default_factory=lambda: dict(
+            pcdm=6000, codec=1500, heads=6000, vrdm=8000, motion=4000, backbone=3000, lvdm=7500
+        )
+    )
+    rates: dict[str, float] = field(
+        default_factory=lambda: dict(
+            pcdm=1.2e-3,
+            codec=2e-3,
+            heads=1e-3,
+            vrdm=1e-3,
+            motion=2e-3,
+            backbone=1.3e-3,
+            lvdm=1.3e-3,
+        )
+    )
+    sizes: dict[str, tuple[int, int]] = field(
+        default_factory=lambda: dict(
+            pcdm=(48, 1),
+            codec=(24, 2),
+            heads=(48, 32),
+            vrdm=(48, 16),
+            motion=(32, 16),
+            backbone=(4, 16),
+            lvdm=(4, 16),
+        )
+    )  # beats, frames
+    times: int = 1  # so many times the beats a step: a multiple of the processes that share them
+    echofm: str = (
+        ''  # folder of an EchoFM that PCDM looks through (22_echofm); '': its own small encoder
+    )
     seed: int = 0
-    workers: int = 2                       # processes that render and describe
-    precision: str = field(default_factory=fast_precision) # 'no' or 'bf16'
+    workers: int = 2  # processes that render and describe
+    precision: str = field(default_factory=fast_precision)  # 'no' or 'bf16'
 
     @classmethod
-    def small(cls): return cls()
+    def small(cls):
+        return cls()
+
     @classmethod
-    def paper(cls): return cls(lvdm=LVDMConfig.paper())
+    def paper(cls):
+        return cls(lvdm=LVDMConfig.paper())
+
     @classmethod
     def tiny(cls):
         backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
-        return cls('phantom', PCDMConfig.tiny(), CodecConfig.tiny(), replace(VRDMConfig.tiny(), reps=16), MotionConfig.tiny(), replace(LVDMConfig.tiny(), backbone=backbone, reps=16), 4, 6,
-                   dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3), sizes=dict(pcdm=(12, 1), codec=(4, 2), heads=(4, 32), vrdm=(4, 8), motion=(4, 8), backbone=(2, 8), lvdm=(2, 8)), workers=1)
+        return cls(
+            'phantom',
+            PCDMConfig.tiny(),
+            CodecConfig.tiny(),
+            replace(VRDMConfig.tiny(), reps=16),
+            MotionConfig.tiny(),
+            replace(LVDMConfig.tiny(), backbone=backbone, reps=16),
+            4,
+            6,
+            dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3),
+            sizes=dict(
+                pcdm=(12, 1),
+                codec=(4, 2),
+                heads=(4, 32),
+                vrdm=(4, 8),
+                motion=(4, 8),
+                backbone=(2, 8),
+                lvdm=(2, 8),
+            ),
+            workers=1,
+        )
 
-    def upon(self,
-        folder:str|Path, # an EchoFM that `convert` wrote
-    )->'Plan':
-        "The same plan with EchoFM as PCDM's encoder, which then learns from clips of 32 frames instead of stills."
+    def upon(
+        self,
+        folder: str | Path,  # an EchoFM that `convert` wrote
+    ) -> 'Plan':
+        """The same plan with EchoFM as PCDM's encoder, which then learns from clips of 32 frames
+        instead of stills."""
         return replace(self, echofm=str(folder), sizes=self.sizes | dict(pcdm=(2, 32)))
 
-    def borrowing(self,
-        folder:str|Path, # of a text-to-video model, with vae/ and unet/ as diffusers saves them
-    )->'Plan':
+    def borrowing(
+        self,
+        folder: str | Path,  # of a text-to-video model, with vae/ and unet/ as diffusers saves them
+    ) -> 'Plan':
         "The paper's stage 3 in a codec and a U-Net that others trained."
-        return replace(self, codec=CodecConfig.borrowing(Path(folder)/'vae'), lvdm=LVDMConfig.borrowing(Path(folder)/'unet'))
+        return replace(
+            self,
+            codec=CodecConfig.borrowing(Path(folder) / 'vae'),
+            lvdm=LVDMConfig.borrowing(Path(folder) / 'unet'),
+        )
 
-    def size(self, name:str)->tuple[int,int]: # beats and frames of each
+    def size(self, name: str) -> tuple[int, int]:  # beats and frames of each
         "The size of a stage's batches."
         beats, frames = self.sizes[name]
-        return self.times*beats, frames
+        return self.times * beats, frames
 
-    def order(self)->list[str]:
-        "The stages in the order in which they learn; the backbone on its own only if it is ours and then frozen."
-        return ['pcdm', 'codec', 'heads', 'vrdm', 'motion', *(['backbone'] if self.lvdm.pretrains else []), 'lvdm']
+    def order(self) -> list[str]:
+        """The stages in the order in which they learn; the backbone on its own only if it is ours
+        and then frozen."""
+        return [
+            'pcdm',
+            'codec',
+            'heads',
+            'vrdm',
+            'motion',
+            *(['backbone'] if self.lvdm.pretrains else []),
+            'lvdm',
+        ]
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4377
-def commit()->str:
+def commit() -> str:
     "The git commit of the code, with a + if files differ from it; 'unknown' outside a checkout."
-    git = lambda *a: subprocess.run(['git', '-C', str(Path(find_spec('echovdiff').origin).parent), *a], capture_output=True, text=True, timeout=10).stdout.strip()
-    try: return (git('rev-parse', '--short', 'HEAD') or 'unknown') + ('+' if git('status', '--porcelain', '--untracked-files=no') else '')
-    except OSError: return 'unknown'
+    git = lambda *a: subprocess.run(
+        ['git', '-C', str(Path(find_spec('echovdiff').origin).parent), *a],
+        capture_output=True,
+        text=True,
+        timeout=10,
+    ).stdout.strip()
+    try:
+        return (git('rev-parse', '--short', 'HEAD') or 'unknown') + (
+            '+' if git('status', '--porcelain', '--untracked-files=no') else ''
+        )
+    except OSError:
+        return 'unknown'
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4301
 def trained_stage(
-    kind:type[Stage],
-    run:Path, # the run's folder
-)->Stage:
+    kind: type[Stage],
+    run: Path,  # the run's folder
+) -> Stage:
     "A stage that this run has trained before."
     name = kind.__name__.lower()
-    if not (run/'weights'/name).is_dir(): raise ValueError(f'{run} has no trained {name} yet: train it first (echovdiff train {name} --out {run})')
-    return open_pcdm(run/'weights'/name) if kind is PCDM else kind.from_folder(run/'weights'/name)
+    if not (run / 'weights' / name).is_dir():
+        raise ValueError(
+            f'{run} has no trained {name} yet: train it first (echovdiff train {name} --out {run})'
+        )
+    return (
+        open_pcdm(run / 'weights' / name)
+        if kind is PCDM
+        else kind.from_folder(run / 'weights' / name)
+    )
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4302
 def untrained(
-    make:Callable[[],Stage],
-    seed:int, # of its first weights
-)->Stage:
-    "An untrained stage whose weights depend on the seed; the global random state is left as it was."
+    make: Callable[[], Stage],
+    seed: int,  # of its first weights
+) -> Stage:
+    """An untrained stage whose weights depend on the seed; the global random state is left as it
+    was."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         return make()
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4303
 def training_beats(
-    run:Path, # the run's folder
-    plan:TrainingPlan,
-)->Pool|StorePool:
+    run: Path,  # the run's folder
+    plan: TrainingPlan,
+) -> Pool | StorePool:
     "What the run learns from: a store, or phantoms, which are rendered if they are not there yet."
-    if plan.data != 'phantom': return open_pool(plan.data)
-    return Pool.build(run/'pool', plan.beats, plan.seed, workers=plan.workers)
+    if plan.data != 'phantom':
+        return open_pool(plan.data)
+    return Pool.build(run / 'pool', plan.beats, plan.seed, workers=plan.workers)
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4304
 def ingredients(
-    name:str, # of the stage
-    run:Path, # the run's folder
-    plan:TrainingPlan,
-)->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # the untrained stage and its batches
+    name: str,  # of the stage
+    run: Path,  # the run's folder
+    plan: TrainingPlan,
+) -> tuple[Stage, Callable[[int], dict[str, Tensor]]]:  # the untrained stage and its batches
     "A fresh stage and the batches that it learns from."
     pool = training_beats(run, plan)
     if name == 'pcdm':
-        make = partial(EchoPCDM.upon, plan.echofm, plan.pcdm) if plan.echofm else partial(PCDM, plan.pcdm)
+        make = (
+            partial(EchoPCDM.upon, plan.echofm, plan.pcdm)
+            if plan.echofm
+            else partial(PCDM, plan.pcdm)
+        )
         return untrained(make, plan.seed), partial(batch, pool, *plan.size(name), plan.seed)
     if name == 'codec':
         batches = partial(batch, pool, *plan.size(name), plan.seed)
-        return untrained(partial(Codec, plan.codec), plan.seed).calibrate(batches(0)['video'].flatten(0, 1)), batches
-    features = Features.build(run/'features', pool, trained_stage(PCDM, run), trained_stage(Codec, run), plan.entries, plan.seed, plan.workers)
+        return (
+            untrained(partial(Codec, plan.codec), plan.seed).calibrate(
+                batches(0)['video'].flatten(0, 1)
+            ),
+            batches,
+        )
+    features = Features.build(
+        run / 'features',
+        pool,
+        trained_stage(PCDM, run),
+        trained_stage(Codec, run),
+        plan.entries,
+        plan.seed,
+        plan.workers,
+    )
     if name == 'heads':
-        return trained_stage(PCDM, run).focus(clips=True), partial(clip_batch, features.arrays, plan.size(name)[0], plan.seed)
+        return trained_stage(PCDM, run).focus(clips=True), partial(
+            clip_batch, features.arrays, plan.size(name)[0], plan.seed
+        )
     if name == 'motion':
         batches = partial(motion_batch, features, *plan.size(name), plan.seed)
-        return untrained(partial(Motion, plan.motion), plan.seed).learn_basis(torch.cat([batches(10**6+i)['fields'].flatten(0, 1) for i in range(8)])), batches
-    kind, config = dict(vrdm=(VRDM, plan.vrdm), backbone=(Backbone, plan.lvdm.backbone), lvdm=(LVDM, plan.lvdm))[name]
+        return (
+            untrained(partial(Motion, plan.motion), plan.seed).learn_basis(
+                torch.cat([batches(10**6 + i)['fields'].flatten(0, 1) for i in range(8)])
+            ),
+            batches,
+        )
+    kind, config = dict(
+        vrdm=(VRDM, plan.vrdm), backbone=(Backbone, plan.lvdm.backbone), lvdm=(LVDM, plan.lvdm)
+    )[name]
     stage = untrained(partial(kind, config), plan.seed)
-    if name == 'lvdm' and plan.lvdm.pretrains: stage.backbone.load_state_dict(trained_stage(Backbone, run).state_dict(), strict=False)
+    if name == 'lvdm' and plan.lvdm.pretrains:
+        stage.backbone.load_state_dict(trained_stage(Backbone, run).state_dict(), strict=False)
     batches = partial(feature_batch, features, *plan.size(name), plan.seed)
     if name == 'lvdm' and plan.lvdm.prompt:
         motion = trained_stage(Motion, run)
@@ -156,67 +267,114 @@ def ingredients(
 
 # %% ../../nbs/training/02_pipeline.ipynb #167e6461
 def calibrated(
-    pcdm:PCDM,
-    pool:Pool|StorePool,
-    size:tuple[int,int]=(48, 1), # clips of a batch, and their frames
-    frames:int=240, # augmented frames to measure on
-)->PCDM:
+    pcdm: PCDM,
+    pool: Pool | StorePool,
+    size: tuple[int, int] = (48, 1),  # clips of a batch, and their frames
+    frames: int = 240,  # augmented frames to measure on
+) -> PCDM:
     "Standardise a freshly trained encoder's representations over the pool."
-    some = [batch(pool, *size, -1 % 2**32, step)['video'] for step in range(max(1, frames//math.prod(size)))]
-    with torch.no_grad(): return pcdm.calibrate(torch.cat([pcdm.represent(video.to(pcdm.reps_mean.device)).flatten(0, 1) for video in some]))
+    some = [
+        batch(pool, *size, -1 % 2**32, step)['video']
+        for step in range(max(1, frames // math.prod(size)))
+    ]
+    with torch.no_grad():
+        return pcdm.calibrate(
+            torch.cat(
+                [pcdm.represent(video.to(pcdm.reps_mean.device)).flatten(0, 1) for video in some]
+            )
+        )
 
 # %% ../../nbs/training/02_pipeline.ipynb #167e6401
 def provenance(
-    name:str, # of the stage
-    run:Path, plan:TrainingPlan,
-)->dict: # ready for JSON
+    name: str,  # of the stage
+    run: Path,
+    plan: TrainingPlan,
+) -> dict:  # ready for JSON
     "Where weights come from."
-    learnt = (run/name/'log.jsonl').exists()                                    # a borrowed codec has nothing to learn
-    log = read_log(run/name) if learnt else {}
-    facts = dict(steps=plan.steps[name] if learnt else 0, seed=plan.seed, precision=plan.precision, data=training_beats(run, plan).info, commit=commit(), torch=torch.__version__,
-                 echovdiff=version('echovdiff'), **({'loss': log['loss'][-1]} if log else {}))
-    return facts if name != 'heads' else json.loads((run/'weights'/'pcdm'/'config.json').read_text())['provenance'] | dict(heads=facts)
+    learnt = (run / name / 'log.jsonl').exists()  # a borrowed codec has nothing to learn
+    log = read_log(run / name) if learnt else {}
+    facts = dict(
+        steps=plan.steps[name] if learnt else 0,
+        seed=plan.seed,
+        precision=plan.precision,
+        data=training_beats(run, plan).info,
+        commit=commit(),
+        torch=torch.__version__,
+        echovdiff=version('echovdiff'),
+        **({'loss': log['loss'][-1]} if log else {})
+    )
+    return (
+        facts
+        if name != 'heads'
+        else json.loads((run / 'weights' / 'pcdm' / 'config.json').read_text())['provenance']
+        | dict(heads=facts)
+    )
 
 # %% ../../nbs/training/02_pipeline.ipynb #167e6402
 def begin_stage(
-    name:str, # of the stage
-    run:Path, plan:TrainingPlan,
-    resume:bool, # go on with what is there
-)->tuple[Stage,Callable[[int],dict[str,Tensor]]]: # as `ingredients`
-    "Note what the stage is made by, or check that it is the same. InputError where a run was begun otherwise."
-    note, free = run/name/'plan.json', ('workers', 'precision')
+    name: str,  # of the stage
+    run: Path,
+    plan: TrainingPlan,
+    resume: bool,  # go on with what is there
+) -> tuple[Stage, Callable[[int], dict[str, Tensor]]]:  # as `ingredients`
+    """Note what the stage is made by, or check that it is the same. InputError where a run was
+    begun otherwise."""
+    note, free = run / name / 'plan.json', ('workers', 'precision')
     now = {k: v for k, v in json.loads(json.dumps(asdict(plan))).items() if k not in free}
-    if resume and note.exists(): agree(run/name, json.loads(note.read_text()), now)
+    if resume and note.exists():
+        agree(run / name, json.loads(note.read_text()), now)
     stage, batches = ingredients(name, run, plan)
-    note.parent.mkdir(parents=True, exist_ok=True); write_json(note, now)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_json(note, now)
     return stage, batches
 
 # %% ../../nbs/training/02_pipeline.ipynb #167e6403
 def deliver(
-    stage:Stage, # trained
-    name:str, run:Path, plan:TrainingPlan,
-)->None:
+    stage: Stage,  # trained
+    name: str,
+    run: Path,
+    plan: TrainingPlan,
+) -> None:
     "Put the weights where the next stage finds them, then say that it is done."
     facts = provenance(name, run, plan)
-    stage.save(run/'weights'/('pcdm' if name == 'heads' else name), facts, half=True)
-    write_json(run/name/'done.json', facts)
+    stage.save(run / 'weights' / ('pcdm' if name == 'heads' else name), facts, half=True)
+    write_json(run / name / 'done.json', facts)
 
 # %% ../../nbs/training/02_pipeline.ipynb #167e6404
 def train(
-    name:str, # 'pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
-    run:str|Path, # the run's folder
-    plan:TrainingPlan=TrainingPlan(),
-    resume:bool=False, # continue where a killed run stopped; stages that are finished are skipped
-)->None:
+    name: str,  # 'pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm' or 'all'
+    run: str | Path,  # the run's folder
+    plan: TrainingPlan = TrainingPlan(),
+    # continue where a killed run stopped; stages that are finished are skipped
+    resume: bool = False,
+) -> None:
     "Train one stage or all; weights land in run/weights."
     run = Path(run)
-    if name != 'all' and name not in TrainingPlan().steps: raise ValueError(f"unknown stage {name!r}: expected one of {', '.join(TrainingPlan().steps)} or all")
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))                # the first process renders and describes; the others wait for it
+    if name != 'all' and name not in TrainingPlan().steps:
+        raise ValueError(
+            f"unknown stage {name!r}: expected one of {', '.join(TrainingPlan().steps)} or all"
+        )
+    state = PartialState(
+        cpu=not torch.cuda.is_available(), timeout=timedelta(days=7)
+    )  # the first process renders and describes; the others wait for it
     for one in plan.order() if name == 'all' else [name]:
-        if resume and (run/one/'done.json').exists(): continue
-        with state.main_process_first(): stage, batches = begin_stage(one, run, plan, resume)
+        if resume and (run / one / 'done.json').exists():
+            continue
+        with state.main_process_first():
+            stage, batches = begin_stage(one, run, plan, resume)
         if any(p.requires_grad for p in stage.parameters()):
-            fit(stage, batches, plan.steps[one], run/one, plan.rates[one], plan.seed, resume=resume, precision=plan.precision)
-        if one == 'pcdm': calibrated(stage, training_beats(run, plan), plan.sizes[one])
-        if state.is_main_process: deliver(stage, one, run, plan)
+            fit(
+                stage,
+                batches,
+                plan.steps[one],
+                run / one,
+                plan.rates[one],
+                plan.seed,
+                resume=resume,
+                precision=plan.precision,
+            )
+        if one == 'pcdm':
+            calibrated(stage, training_beats(run, plan), plan.sizes[one])
+        if state.is_main_process:
+            deliver(stage, one, run, plan)
         state.wait_for_everyone()

@@ -14,7 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 
 from ..core.files import whole_folder, write_json
 from ..models.stage import shipped
@@ -27,15 +32,36 @@ from ..models.lvdm import LVDM
 
 # %% ../../nbs/training/03_pretrained.ipynb #6574685f
 def find(
-    name:str|Path, # a weights folder, or owner/repository of the Hugging Face hub
-    revision:str|None=None, # branch, tag or commit of the repository
-)->Path:
+    name: str | Path,  # a weights folder, or owner/repository of the Hugging Face hub
+    revision: str | None = None,  # branch, tag or commit of the repository
+) -> Path:
     "The folder that holds the weights. Raises ValueError if there is none."
-    if Path(name).is_dir(): return Path(name)
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(name)): raise ValueError(f'no weights folder {name}: expected one with pcdm, codec, vrdm, motion and lvdm in it, as echovdiff train writes to RUN/weights')
-    try: return Path(snapshot_download(str(name), revision=revision, allow_patterns=['*/config.json', '*/weights.safetensors', 'measured.json']))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise ValueError(f'{name} is neither a folder here nor a repository that the hub gives us ({type(error).__name__}): check the name, the network, and HF_HUB_OFFLINE') from None
+    if Path(name).is_dir():
+        return Path(name)
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(name)):
+        raise ValueError(
+            f'no weights folder {name}: expected one with pcdm, codec, vrdm, motion and lvdm in it,'
+            ' as echovdiff train writes to RUN/weights'
+        )
+    try:
+        return Path(
+            snapshot_download(
+                str(name),
+                revision=revision,
+                allow_patterns=['*/config.json', '*/weights.safetensors', 'measured.json'],
+            )
+        )
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+    ) as error:
+        raise ValueError(
+            f'{name} is neither a folder here nor a repository that the hub gives us'
+            f' ({type(error).__name__}): check the name, the network, and HF_HUB_OFFLINE'
+        ) from None
 
 # %% ../../nbs/training/03_pretrained.ipynb #97967673
 KINDS = dict(pcdm=PCDM, codec=Codec, vrdm=VRDM, motion=Motion, lvdm=LVDM)
@@ -43,72 +69,101 @@ KINDS = dict(pcdm=PCDM, codec=Codec, vrdm=VRDM, motion=Motion, lvdm=LVDM)
 @dataclass(frozen=True)
 class Stages:
     "The trained parts, ready to generate."
-    pcdm:PCDM
-    codec:Codec
-    vrdm:VRDM
-    motion:Motion
-    lvdm:LVDM
-    name:str # which weights: 'shipped' or 'own', and the first digits of their hash
-    folder:Path # where they were loaded from
 
-    def to(self, device)->'Stages':
+    pcdm: PCDM
+    codec: Codec
+    vrdm: VRDM
+    motion: Motion
+    lvdm: LVDM
+    name: str  # which weights: 'shipped' or 'own', and the first digits of their hash
+    folder: Path  # where they were loaded from
+
+    def to(self, device) -> 'Stages':
         "Move all stages to a device."
         return replace(self, **{k: getattr(self, k).to(device) for k in KINDS})
 
-    def about(self, kind:str)->dict: # stage, config, provenance
+    def about(self, kind: str) -> dict:  # stage, config, provenance
         "The `config.json` of a stage."
-        return json.loads((self.folder/kind/'config.json').read_text())
+        return json.loads((self.folder / kind / 'config.json').read_text())
 
 # %% ../../nbs/training/03_pretrained.ipynb #97967601
 def fingerprint_weights(
-    folder:str|Path, # a weights folder
-)->str: # 12 hex digits
+    folder: str | Path,  # a weights folder
+) -> str:  # 12 hex digits
     "A hash of all weights in a folder, by content."
     digest = hashlib.sha256()
-    for kind in KINDS: digest.update((Path(folder)/kind/'weights.safetensors').read_bytes())
+    for kind in KINDS:
+        digest.update((Path(folder) / kind / 'weights.safetensors').read_bytes())
     return digest.hexdigest()[:12]
 
 # %% ../../nbs/training/03_pretrained.ipynb #97967602
 def taught(
-    provenance:dict, # of a stage
-)->str: # ready for a table
+    provenance: dict,  # of a stage
+) -> str:  # ready for a table
     "The steps that a stage learnt, training after training."
-    more = map(provenance.get, ('heads', 'refined', 'adapted')) # stage 1: of clips; in shadow (tools/refine_pcdm.py); of a user's stills
+    more = map(
+        provenance.get, ('heads', 'refined', 'adapted')
+    )  # stage 1: of clips; in shadow (tools/refine_pcdm.py); of a user's stills
     parts = (provenance, *more)
     return ' + '.join(str(part.get('steps', 'unknown')) for part in parts if part is not None)
 
 # %% ../../nbs/training/03_pretrained.ipynb #97967603
 def load_weights(
-    name:str|Path|None=None, # a weights folder, or owner/repository of the Hugging Face hub; None: the weights that ship
-    revision:str|None=None, # branch, tag or commit of the repository
-)->Stages:
+    name: (
+        str
+        | Path
+        | None
+        # a weights folder, or owner/repository of the Hugging Face hub; None: the weights that ship
+    ) = None,
+    revision: str | None = None,  # branch, tag or commit of the repository
+) -> Stages:
     "Load all stages. Raises ValueError with what is missing or does not fit."
     place = shipped() if name is None else find(name, revision)
-    stages = {kind: cls.from_folder(place/kind) for kind,cls in KINDS.items()}
-    widths = {stages['pcdm'].config.pooled*4, stages['vrdm'].config.reps, stages['lvdm'].config.reps}
-    if len(widths) > 1: raise ValueError(f'{place} mixes stages of different runs: their representations are {sorted(widths)} wide')
-    return Stages(**stages, name=f"{'own' if name else 'shipped'}-{fingerprint_weights(place)}", folder=place)
+    stages = {kind: cls.from_folder(place / kind) for kind, cls in KINDS.items()}
+    widths = {
+        stages['pcdm'].config.pooled * 4,
+        stages['vrdm'].config.reps,
+        stages['lvdm'].config.reps,
+    }
+    if len(widths) > 1:
+        raise ValueError(
+            f'{place} mixes stages of different runs: their representations are {sorted(widths)}'
+            ' wide'
+        )
+    return Stages(
+        **stages, name=f"{'own' if name else 'shipped'}-{fingerprint_weights(place)}", folder=place
+    )
 
 # %% ../../nbs/training/03_pretrained.ipynb #5d1c2a91
 def load_reader(
-    name:str|Path|None=None, # a stage 1, a weights folder, or owner/repository of the hub; None: the one that ships
-)->PCDM:
+    name: (
+        str
+        | Path
+        | None
+        # a stage 1, a weights folder, or owner/repository of the hub; None: the one that ships
+    ) = None,
+) -> PCDM:
     "The stage 1 that reads stills and loops. ValueError if there is none."
     place = shipped() if name is None else find(name)
-    for folder in (place/'reader', place/'pcdm', place):
-        if (folder/'config.json').is_file(): return open_pcdm(folder)
+    for folder in (place / 'reader', place / 'pcdm', place):
+        if (folder / 'config.json').is_file():
+            return open_pcdm(folder)
     raise ValueError(f'{place} holds no stage 1: expected reader, pcdm, or config.json in it')
 
 # %% ../../nbs/training/03_pretrained.ipynb #544fce4f
 def reader_error(
-    stages:Stages,
-)->str: # ends the sentence 'EF as measured by stage 1, whose error ...'
+    stages: Stages,
+) -> str:  # ends the sentence 'EF as measured by stage 1, whose error ...'
     "How far stage 1 is off in EF, if that was measured for these very weights."
-    path = stages.folder/'measured.json'
+    path = stages.folder / 'measured.json'
     told = json.loads(path.read_text()) if path.exists() else {}
-    if 'pcdm' not in told or told['weights'].split('-')[-1] != stages.name.split('-')[-1]: return 'has not been measured for these weights'
+    if 'pcdm' not in told or told['weights'].split('-')[-1] != stages.name.split('-')[-1]:
+        return 'has not been measured for these weights'
     best = max(told['pcdm'], key=lambda row: row['frames'])
-    return f"is {best['ef_mae_points']:.1f} percentage points on average (phantoms, n = {best['n']}; not known on patients)"
+    return (
+        f"is {best['ef_mae_points']:.1f} percentage points on average (phantoms, n = {best['n']};"
+        " not known on patients)"
+    )
 
 # %% ../../nbs/training/03_pretrained.ipynb #6dc6868a
 _CARD = """---
@@ -146,34 +201,65 @@ Research and teaching: to study generation along the phase axis, to augment expe
 """
 
 def model_card(
-    stages:Stages,
-    name:str, # of the repository or folder
-    measured:dict|None=None, # measured.json of these very weights
-)->str: # markdown
+    stages: Stages,
+    name: str,  # of the repository or folder
+    measured: dict | None = None,  # measured.json of these very weights
+) -> str:  # markdown
     "What others must know of the weights, from their provenance."
     about = {kind: stages.about(kind)['provenance'] for kind in KINDS}
     data, cell = about['pcdm'].get('data', {}), lambda p, key: p.get(key, 'unknown')
     adapted = about['pcdm'].get('adapted')
     made = data.get('kind') == 'phantom' and not adapted
-    said = f"{data.get('beats', 'an unknown number of')} " + ('beats of phantoms: hearts and scanners made of formulas. No patient is in these weights.' if made else f"beats of a store ({data.get('format', 'unknown format')}), split {data.get('split', 'unknown')}. Mind the licence of that data set.")
-    if adapted: said = f"Phantoms, or beats of a store; then stage 1 was adapted to {adapted['traced']} traced and {adapted['untraced']} other stills of {adapted['patients']} patients. Mind the licence of those pictures."
-    limit = 'They have never seen a patient; on real echo expect wider errors than on phantoms.' if made else 'They know the views, machines and patients of their data set, and may remember some of it: do not share weights that the data set does not allow you to.'
-    rows = [f"| {kind} | {sum(v.numel() for v in getattr(stages, kind).parameters()):,} | {taught(p)} | {cell(p, 'seed')} | {cell(p, 'commit')} |" for kind,p in about.items()]
-    numbers = '```json\n' + json.dumps(measured, indent=1) + '\n```' if measured else 'None measured yet.'
+    said = f"{data.get('beats', 'an unknown number of')} " + (
+        'beats of phantoms: hearts and scanners made of formulas. No patient is in these weights.'
+        if made
+        else (
+            f"beats of a store ({data.get('format', 'unknown format')}), split"
+            f" {data.get('split', 'unknown')}. Mind the licence of that data set."
+        )
+    )
+    if adapted:
+        said = (
+            f"Phantoms, or beats of a store; then stage 1 was adapted to {adapted['traced']} traced"
+            f" and {adapted['untraced']} other stills of {adapted['patients']} patients. Mind the"
+            " licence of those pictures."
+        )
+    limit = (
+        'They have never seen a patient; on real echo expect wider errors than on phantoms.'
+        if made
+        else (
+            'They know the views, machines and patients of their data set, and may remember some of'
+            ' it: do not share weights that the data set does not allow you to.'
+        )
+    )
+    rows = [
+        f"| {kind} | {sum(v.numel() for v in getattr(stages, kind).parameters()):,} | {taught(p)} |"
+        f" {cell(p, 'seed')} | {cell(p, 'commit')} |"
+        for kind, p in about.items()
+    ]
+    numbers = (
+        '```json\n' + json.dumps(measured, indent=1) + '\n```' if measured else 'None measured yet.'
+    )
     return _CARD.format(name=name, data=said, rows='\n'.join(rows), numbers=numbers, limit=limit)
 
 # %% ../../nbs/training/03_pretrained.ipynb #12de72e2
 def save_pretrained(
-    stages:Stages,
-    folder:str|Path, # appears when it is complete; must not exist yet
-    name:str|None=None, # that the card shall bear; the folder's when None
-)->Path:
-    "A folder for others, or for the hub: stages, their provenance, what was measured, and a model card."
-    folder, measured = Path(folder), stages.folder/'measured.json'
-    if folder.exists(): raise ValueError(f'{folder} is there already: choose another folder, nothing is overwritten')
+    stages: Stages,
+    folder: str | Path,  # appears when it is complete; must not exist yet
+    name: str | None = None,  # that the card shall bear; the folder's when None
+) -> Path:
+    """A folder for others, or for the hub: stages, their provenance, what was measured, and a
+    model card."""
+    folder, measured = Path(folder), stages.folder / 'measured.json'
+    if folder.exists():
+        raise ValueError(
+            f'{folder} is there already: choose another folder, nothing is overwritten'
+        )
     numbers = json.loads(measured.read_text()) if measured.exists() else None
     with whole_folder(folder) as part:
-        for kind in KINDS: getattr(stages, kind).save(part/kind, stages.about(kind)['provenance'], half=True)
-        if numbers: write_json(part/'measured.json', numbers)
-        (part/'README.md').write_text(model_card(stages, name or folder.name, numbers))
+        for kind in KINDS:
+            getattr(stages, kind).save(part / kind, stages.about(kind)['provenance'], half=True)
+        if numbers:
+            write_json(part / 'measured.json', numbers)
+        (part / 'README.md').write_text(model_card(stages, name or folder.name, numbers))
     return folder

@@ -28,151 +28,248 @@ from ..models.stage import Stage
 
 # %% ../../nbs/training/00_trainer.ipynb #e1939943
 def run_state(
-    model:nn.Module,
-    average:dict[str,Tensor], # EMA of the state dict
-    optimizer:torch.optim.Optimizer,
-)->dict[str,Tensor]:
+    model: nn.Module,
+    average: dict[str, Tensor],  # EMA of the state dict
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, Tensor]:
     "All that a run must remember, flat."
-    moments = {f'adam.{i}.{k}': v for i,s in optimizer.state_dict()['state'].items() for k,v in s.items()}
-    weights = {f'model.{k}': v for k,v in model.state_dict().items()}
-    return {**weights, **{f'ema.{k}': v for k,v in average.items()}, **moments}
+    moments = {
+        f'adam.{i}.{k}': v for i, s in optimizer.state_dict()['state'].items() for k, v in s.items()
+    }
+    weights = {f'model.{k}': v for k, v in model.state_dict().items()}
+    return {**weights, **{f'ema.{k}': v for k, v in average.items()}, **moments}
 
 # %% ../../nbs/training/00_trainer.ipynb #e1939901
 def resume_state(
-    path:str|Path, # state.safetensors
-    model:nn.Module, average:dict[str,Tensor], optimizer:torch.optim.Optimizer, # filled in place
-)->int: # the step to continue from
+    path: str | Path,  # state.safetensors
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,  # filled in place
+) -> int:  # the step to continue from
     "The inverse of `run_state`."
     state = load_file(path)
-    pick = lambda prefix: {k.removeprefix(prefix): v for k,v in state.items() if k.startswith(prefix)}
+    pick = lambda prefix: {
+        k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
+    }
     model.load_state_dict(pick('model.'))
-    for k,v in pick('ema.').items(): average[k].copy_(v)
+    for k, v in pick('ema.').items():
+        average[k].copy_(v)
     moments = {}
-    for k,v in pick('adam.').items(): moments.setdefault(int(k.split('.')[0]), {})[k.split('.', 1)[1]] = v
+    for k, v in pick('adam.').items():
+        moments.setdefault(int(k.split('.')[0]), {})[k.split('.', 1)[1]] = v
     optimizer.load_state_dict({**optimizer.state_dict(), 'state': moments})
-    with safe_open(path, 'pt') as f: return json.loads(f.metadata()['step'])
+    with safe_open(path, 'pt') as f:
+        return json.loads(f.metadata()['step'])
 
 # %% ../../nbs/training/00_trainer.ipynb #25a9cfda
 def learning_rate(
-    step:int, steps:int, # where we are, and how far we go
-    peak:float, # highest rate
-    warmup:int=100, # steps until the peak
-)->float:
+    step: int,
+    steps: int,  # where we are, and how far we go
+    peak: float,  # highest rate
+    warmup: int = 100,  # steps until the peak
+) -> float:
     "Warm-up, then a cosine to a hundredth of the peak."
-    return peak*min(1., (step+1)/warmup)*(.505+.495*math.cos(math.pi*min(1., step/steps)))
+    return (
+        peak
+        * min(1.0, (step + 1) / warmup)
+        * (0.505 + 0.495 * math.cos(math.pi * min(1.0, step / steps)))
+    )
 
 # %% ../../nbs/training/00_trainer.ipynb #25a9cf01
-def fast_precision()->str: # 'bf16' or 'no', for `fit`
+def fast_precision() -> str:  # 'bf16' or 'no', for `fit`
     "bf16 if this machine computes in it, else float32 throughout."
-    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+    fast = (
+        torch.cuda.is_bf16_supported()
+        if torch.cuda.is_available()
+        else torch.cpu._is_avx512_bf16_supported()
+    )
     return 'bf16' if fast else 'no'
 
 # %% ../../nbs/training/00_trainer.ipynb #25a9cf02
 class LossOf(nn.Module):
     "Calls a stage's loss as a module's forward, which is where distributed training hooks in."
-    def __init__(self, stage:Stage): super().__init__(); self.stage = stage
-    def forward(self, batch, chance): return self.stage.loss(batch, chance)
+
+    def __init__(self, stage: Stage):
+        super().__init__()
+        self.stage = stage
+
+    def forward(self, batch, chance):
+        return self.stage.loss(batch, chance)
 
 # %% ../../nbs/training/00_trainer.ipynb #a1757557
 def local_share(
-    batch:dict[str,Tensor], # the global batch
-    accelerator:Accelerator,
-)->dict[str,Tensor]: # this process's part of it, on its device
+    batch: dict[str, Tensor],  # the global batch
+    accelerator: Accelerator,
+) -> dict[str, Tensor]:  # this process's part of it, on its device
     "Every n-th clip, for process n of so many. ValueError if they do not come out even."
     clips, n = len(next(iter(batch.values()))), accelerator.num_processes
-    if clips % n: raise ValueError(f'{clips} clips cannot be shared evenly by {n} processes: set `times` of the plan to a multiple of {n}')
-    return {k: v[accelerator.process_index::n].to(accelerator.device) for k,v in batch.items()}
+    if clips % n:
+        raise ValueError(
+            f'{clips} clips cannot be shared evenly by {n} processes: set `times` of the plan to a'
+            f' multiple of {n}'
+        )
+    return {k: v[accelerator.process_index :: n].to(accelerator.device) for k, v in batch.items()}
 
 # %% ../../nbs/training/00_trainer.ipynb #a1757501
 def guarded_step(
-    accelerator:Accelerator,
-    loss_of:nn.Module, optimizer:torch.optim.Optimizer,
-    loss:Tensor, # scalar, of this process
-    mean:float, # over all processes
-    bad:int, # steps in a row, so far, whose loss was not finite
-)->int: # the same count after this step
+    accelerator: Accelerator,
+    loss_of: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,  # scalar, of this process
+    mean: float,  # over all processes
+    bad: int,  # steps in a row, so far, whose loss was not finite
+) -> int:  # the same count after this step
     "One step down, or none if the loss is not finite."
     if not math.isfinite(mean):
-        if bad >= 9: raise FloatingPointError('the loss was not finite in ten steps in a row: lower the learning rate, or train without mixed precision')
+        if bad >= 9:
+            raise FloatingPointError(
+                'the loss was not finite in ten steps in a row: lower the learning rate, or train'
+                ' without mixed precision'
+            )
         return bad + 1
-    optimizer.zero_grad(); accelerator.backward(loss)
-    accelerator.clip_grad_norm_(loss_of.parameters(), 1.)
+    optimizer.zero_grad()
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(loss_of.parameters(), 1.0)
     optimizer.step()
     return 0
 
 # %% ../../nbs/training/00_trainer.ipynb #a1757502
 def ema_update(
-    average:dict[str,Tensor], # moved in place
-    stage:nn.Module,
-    memory:float, # share of the old average that stays
-)->None:
+    average: dict[str, Tensor],  # moved in place
+    stage: nn.Module,
+    memory: float,  # share of the old average that stays
+) -> None:
     "Move the average a little towards the stage's weights."
     with torch.no_grad():
-        for k,v in stage.state_dict().items(): average[k].lerp_(v, 1-memory) if v.is_floating_point() else average[k].copy_(v)
+        for k, v in stage.state_dict().items():
+            average[k].lerp_(v, 1 - memory) if v.is_floating_point() else average[k].copy_(v)
 
 # %% ../../nbs/training/00_trainer.ipynb #4d17dd78
 class Log:
-    "Appends the mean of every 50 steps, and of those left at the end, to log.jsonl; on resume, what was logged beyond the saved step is cut off."
-    def __init__(self, folder:Path, start:int, steps:int, active:bool, every:int=50):
-        self.path, self.steps, self.every, self.sums, self.began, self.active = folder/'log.jsonl', steps, every, {}, time.time(), active
-        if active: self.path.write_text(''.join(l+'\n' for l in (self.path.read_text().splitlines() if start and self.path.exists() else []) if json.loads(l)['step'] <= start))
+    """Appends the mean of every 50 steps, and of those left at the end, to log.jsonl; on resume,
+    what was logged beyond the saved step is cut off."""
 
-    def __call__(self, step:int, losses:dict[str,float])->None:
-        for k,v in losses.items(): self.sums.setdefault(k, []).append(v)
-        if not self.active or ((step+1) % self.every and step+1 < self.steps): return
-        row = dict(step=step+1, **{k: sum(v)/len(v) for k,v in self.sums.items()}, seconds=round(time.time()-self.began, 1))
-        with self.path.open('a') as f: f.write(json.dumps(row)+'\n')
+    def __init__(self, folder: Path, start: int, steps: int, active: bool, every: int = 50):
+        self.path, self.steps, self.every, self.sums, self.began, self.active = (
+            folder / 'log.jsonl',
+            steps,
+            every,
+            {},
+            time.time(),
+            active,
+        )
+        if active:
+            self.path.write_text(
+                ''.join(
+                    l + '\n'
+                    for l in (
+                        self.path.read_text().splitlines() if start and self.path.exists() else []
+                    )
+                    if json.loads(l)['step'] <= start
+                )
+            )
+
+    def __call__(self, step: int, losses: dict[str, float]) -> None:
+        for k, v in losses.items():
+            self.sums.setdefault(k, []).append(v)
+        if not self.active or ((step + 1) % self.every and step + 1 < self.steps):
+            return
+        row = dict(
+            step=step + 1,
+            **{k: sum(v) / len(v) for k, v in self.sums.items()},
+            seconds=round(time.time() - self.began, 1)
+        )
+        with self.path.open('a') as f:
+            f.write(json.dumps(row) + '\n')
         self.sums = {}
 
 # %% ../../nbs/training/00_trainer.ipynb #c8cacf46
-def _accelerator(precision:str)->Accelerator:
-    AcceleratorState._reset_state()                                             # or else a process could train in one precision only
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]) # not every batch needs every head
+def _accelerator(precision: str) -> Accelerator:
+    AcceleratorState._reset_state()  # or else a process could train in one precision only
+    return Accelerator(
+        mixed_precision=precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )  # not every batch needs every head
 
 # %% ../../nbs/training/00_trainer.ipynb #c8cacf01
 def fit(
-    stage:Stage, # trained in place; holds the average at the end
-    batches:Callable[[int],dict[str,Tensor]], # step -> batch, a pure function
-    steps:int,
-    folder:str|Path, # the run's folder
-    lr:float=1e-3, seed:int=0, # peak learning rate; seed of the noise inside the loss
-    ema:float=.999, # memory of the average
-    resume:bool=False, # continue from the folder's state.safetensors
-    save_every:int=250, # steps between two saves of the state
-    precision:str='no', # 'no', 'bf16' or 'fp16'
-)->Stage:
-    "Train a stage. The folder gets log.jsonl and state.safetensors; the stage ends with its averaged weights."
+    stage: Stage,  # trained in place; holds the average at the end
+    batches: Callable[[int], dict[str, Tensor]],  # step -> batch, a pure function
+    steps: int,
+    folder: str | Path,  # the run's folder
+    lr: float = 1e-3,
+    seed: int = 0,  # peak learning rate; seed of the noise inside the loss
+    ema: float = 0.999,  # memory of the average
+    resume: bool = False,  # continue from the folder's state.safetensors
+    save_every: int = 250,  # steps between two saves of the state
+    precision: str = 'no',  # 'no', 'bf16' or 'fp16'
+) -> Stage:
+    """Train a stage. The folder gets log.jsonl and state.safetensors; the stage ends with its
+    averaged weights."""
     accelerator = _accelerator(precision)
     stage = stage.to(accelerator.device).train()
-    optimizer = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=lr, weight_decay=.01)
-    average = {k: v.detach().clone() for k,v in stage.state_dict().items()}
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    start = resume_state(folder/'state.safetensors', stage, average, optimizer) if resume and (folder/'state.safetensors').exists() else 0
+    optimizer = torch.optim.AdamW(
+        [p for p in stage.parameters() if p.requires_grad], lr=lr, weight_decay=0.01
+    )
+    average = {k: v.detach().clone() for k, v in stage.state_dict().items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    start = (
+        resume_state(folder / 'state.safetensors', stage, average, optimizer)
+        if resume and (folder / 'state.safetensors').exists()
+        else 0
+    )
     loss_of, stepper = accelerator.prepare(LossOf(stage), optimizer)
     log, bad = Log(folder, start, steps, accelerator.is_main_process), 0
-    for step in tqdm(range(start, steps), initial=start, total=steps, desc=type(stage).__name__, disable=not accelerator.is_local_main_process, mininterval=5):
-        for group in optimizer.param_groups: group['lr'] = learning_rate(step, steps, lr)
-        with accelerator.autocast(): losses = loss_of(local_share(batches(step), accelerator), BatchRandom(seeded(seed, step), accelerator.process_index, accelerator.num_processes))
-        means = dict(zip(losses, accelerator.reduce(torch.stack([v.detach() for v in losses.values()]), 'mean').tolist()))
+    for step in tqdm(
+        range(start, steps),
+        initial=start,
+        total=steps,
+        desc=type(stage).__name__,
+        disable=not accelerator.is_local_main_process,
+        mininterval=5,
+    ):
+        for group in optimizer.param_groups:
+            group['lr'] = learning_rate(step, steps, lr)
+        with accelerator.autocast():
+            losses = loss_of(
+                local_share(batches(step), accelerator),
+                BatchRandom(
+                    seeded(seed, step), accelerator.process_index, accelerator.num_processes
+                ),
+            )
+        means = dict(
+            zip(
+                losses,
+                accelerator.reduce(
+                    torch.stack([v.detach() for v in losses.values()]), 'mean'
+                ).tolist(),
+            )
+        )
         bad = guarded_step(accelerator, loss_of, stepper, losses['loss'], means['loss'], bad)
-        ema_update(average, stage, min(ema, (step+1)/(step+10)))
+        ema_update(average, stage, min(ema, (step + 1) / (step + 10)))
         log(step, means)
-        if accelerator.is_main_process and ((step+1) % save_every == 0 or step+1 == steps): write_tensors(folder/'state.safetensors', run_state(stage, average, optimizer), dict(step=step+1))
+        if accelerator.is_main_process and ((step + 1) % save_every == 0 or step + 1 == steps):
+            write_tensors(
+                folder / 'state.safetensors',
+                run_state(stage, average, optimizer),
+                dict(step=step + 1),
+            )
     stage.load_state_dict(average)
     return stage.eval()
 
 # %% ../../nbs/training/00_trainer.ipynb #484a39ca
 def read_log(
-    folder:str|Path, # a run's folder
-)->dict[str,list[float]]: # one list a column
+    folder: str | Path,  # a run's folder
+) -> dict[str, list[float]]:  # one list a column
     "The log of a run."
-    rows = [json.loads(l) for l in (Path(folder)/'log.jsonl').read_text().splitlines()]
+    rows = [json.loads(l) for l in (Path(folder) / 'log.jsonl').read_text().splitlines()]
     return {k: [r[k] for r in rows] for k in rows[0]} if rows else {}
 
 # %% ../../nbs/training/00_trainer.ipynb #484a3901
 def training_seconds(
-    folder:str|Path, # a run's folder
-)->float: # seconds
+    folder: str | Path,  # a run's folder
+) -> float:  # seconds
     "How long a run learnt, over all its sittings; the log's clock starts anew in each."
-    seconds = [0., *read_log(folder).get('seconds', [])]
-    return sum(b-a if b >= a else b for a,b in pairwise(seconds))
+    seconds = [0.0, *read_log(folder).get('seconds', [])]
+    return sum(b - a if b >= a else b for a, b in pairwise(seconds))

@@ -30,47 +30,56 @@ from ..data.augment import auto_gamma
 from ..data.store import Store, read_table, write_table
 
 # %% ../../nbs/training/05_user_stills.ipynb #99107d81
-STRUCTURES = ('lv', 'myocardium', 'la') # their numbers in a mask are 1, 2, 3
+STRUCTURES = ('lv', 'myocardium', 'la')  # their numbers in a mask are 1, 2, 3
 
 @dataclass
 class Stills:
     "Stills and what is known of them; those of a loop lie one after another."
-    video:Tensor # (n h w) uint8
-    masks:Tensor # (n s h w) uint8, 255 where the structure is
-    known:Tensor # (n s) bool, whether the mask is known
-    theta:Tensor # (n) phase in radians; nan where it is unknown
-    patient:Tensor # (n) int64
-    frames:int=1 # of each loop; 1: there are no loops
 
-    def __len__(self): return len(self.video)
+    video: Tensor  # (n h w) uint8
+    masks: Tensor  # (n s h w) uint8, 255 where the structure is
+    known: Tensor  # (n s) bool, whether the mask is known
+    theta: Tensor  # (n) phase in radians; nan where it is unknown
+    patient: Tensor  # (n) int64
+    frames: int = 1  # of each loop; 1: there are no loops
 
-    def take(self,
-        index:Tensor, # of stills; whole loops, if `frames` is to stay true
-    )->'Stills':
+    def __len__(self):
+        return len(self.video)
+
+    def take(
+        self,
+        index: Tensor,  # of stills; whole loops, if `frames` is to stay true
+    ) -> 'Stills':
         "Some of them."
-        return Stills(**{f.name: getattr(self, f.name)[index] for f in fields(self)[:-1]}, frames=self.frames)
+        return Stills(
+            **{f.name: getattr(self, f.name)[index] for f in fields(self)[:-1]}, frames=self.frames
+        )
 
-    def pictures(self,
-        index:Tensor, # (m) of stills
-    )->tuple[Tensor,Tensor]: # (m h w) and (m s h w), float32 in [0,1]
+    def pictures(
+        self,
+        index: Tensor,  # (m) of stills
+    ) -> tuple[Tensor, Tensor]:  # (m h w) and (m s h w), float32 in [0,1]
         "Pictures and masks of some, ready for a network."
-        return self.video[index].float()/255, self.masks[index].float()/255
+        return self.video[index].float() / 255, self.masks[index].float() / 255
 
     def __repr__(self):
         labelled, phases = self.known.any(1).sum().item(), (~self.theta.isnan()).sum().item()
-        return f'Stills({len(self)} of {len(self.patient.unique())} patients: {labelled} traced, {phases} of known phase)'
+        return (
+            f'Stills({len(self)} of {len(self.patient.unique())} patients: {labelled} traced,'
+            f' {phases} of known phase)'
+        )
 
 # %% ../../nbs/training/05_user_stills.ipynb #2a01c479
-def to_bytes(x:Tensor)->Tensor: # the same shape, uint8
+def to_bytes(x: Tensor) -> Tensor:  # the same shape, uint8
     "Intensities in [0,1] as bytes."
-    return (x*255).round().byte()
+    return (x * 255).round().byte()
 
 # %% ../../nbs/training/05_user_stills.ipynb #2a01c401
 def phantom_beat(
-    generator:torch.Generator,
-    frames:int, # round the beat at equal steps of phase
-    structures:tuple[str,...], # whose masks are wanted
-)->tuple[Tensor,Tensor,Tensor]: # video (t h w), masks (t s h w), theta (t)
+    generator: torch.Generator,
+    frames: int,  # round the beat at equal steps of phase
+    structures: tuple[str, ...],  # whose masks are wanted
+) -> tuple[Tensor, Tensor, Tensor]:  # video (t h w), masks (t s h w), theta (t)
     "A phantom of the world in which a stage 1 with these structures has learnt."
     if len(structures) == 1:
         beat = phantom(generator, frames=frames)
@@ -80,94 +89,159 @@ def phantom_beat(
 
 # %% ../../nbs/training/05_user_stills.ipynb #2a01c402
 def phantom_stills(
-    n:int, # phantoms
-    seed:int,
-    frames:int=16, # of each, round the beat at equal steps of phase
-    structures:tuple[str,...]=STRUCTURES[:1], # whose masks are wanted
-)->Stills:
+    n: int,  # phantoms
+    seed: int,
+    frames: int = 16,  # of each, round the beat at equal steps of phase
+    structures: tuple[str, ...] = STRUCTURES[:1],  # whose masks are wanted
+) -> Stills:
     "Phantoms, of which everything is known."
     beats = [phantom_beat(seeded(seed, i), frames, structures) for i in range(n)]
     video, masks, theta = map(torch.cat, zip(*beats))
     known = torch.ones(len(video), len(structures), dtype=torch.bool)
-    return Stills(to_bytes(video), to_bytes(masks), known, theta, torch.arange(n).repeat_interleave(frames), frames)
+    return Stills(
+        to_bytes(video),
+        to_bytes(masks),
+        known,
+        theta,
+        torch.arange(n).repeat_interleave(frames),
+        frames,
+    )
 
 # %% ../../nbs/training/05_user_stills.ipynb #7a84beb0
 def label_maps(
-    path:Path, # of the mask
-    shape:tuple[int,int], # of its picture, px
-    place:tuple[int,int,int]|None, # what of the picture is shown, as in `Clip.place`
-)->np.ndarray: # (3 112 112) uint8, 255 where the structure is
-    "The three structures of a traced still. InputError for a mask of another size or with other numbers."
+    path: Path,  # of the mask
+    shape: tuple[int, int],  # of its picture, px
+    place: tuple[int, int, int] | None,  # what of the picture is shown, as in `Clip.place`
+) -> np.ndarray:  # (3 112 112) uint8, 255 where the structure is
+    """The three structures of a traced still. InputError for a mask of another size or with other
+    numbers."""
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if mask is None: raise InputError(f"{path} cannot be read as a picture: save it as PNG with the numbers 0 to 3")
+    if mask is None:
+        raise InputError(
+            f"{path} cannot be read as a picture: save it as PNG with the numbers 0 to 3"
+        )
     mask = mask if mask.ndim == 2 else mask[..., 0]
-    if mask.shape != shape: raise InputError(f"{path} is {mask.shape[1]} x {mask.shape[0]} px and its picture {shape[1]} x {shape[0]}: trace on the picture itself")
-    if mask.max() > 3: raise InputError(f"{path} holds the number {mask.max()}: expected 0 background, 1 LV, 2 muscle, 3 left atrium")
-    return np.stack([(crop_square(np.float32(mask == k), place)*255).round().astype(np.uint8) for k in (1, 2, 3)])
+    if mask.shape != shape:
+        raise InputError(
+            f"{path} is {mask.shape[1]} x {mask.shape[0]} px and its picture {shape[1]} x"
+            f" {shape[0]}: trace on the picture itself"
+        )
+    if mask.max() > 3:
+        raise InputError(
+            f"{path} holds the number {mask.max()}: expected 0 background, 1 LV, 2 muscle, 3 left"
+            " atrium"
+        )
+    return np.stack([
+        (crop_square(np.float32(mask == k), place) * 255).round().astype(np.uint8)
+        for k in (1, 2, 3)
+    ])
 
 # %% ../../nbs/training/05_user_stills.ipynb #7a84be01
 def read_still(
-    path:Path, # of the picture
-    mask:Path|None, # of its mask
-)->tuple[Tensor,np.ndarray|None]: # (h w) uint8, (3 h w) uint8
+    path: Path,  # of the picture
+    mask: Path | None,  # of its mask
+) -> tuple[Tensor, np.ndarray | None]:  # (h w) uint8, (3 h w) uint8
     "A still as stage 1 reads it, and its mask on the same grid."
     clip = read_clip(path)
-    if len(clip.video) > 1: raise InputError(f"{path} holds {len(clip.video)} frames: expected a still; make a store of loops with echovdiff prepare")
-    still = clip.video[0, 0]**auto_gamma(clip.video)
-    if mask is None: return to_bytes(still), None
-    with Image.open(path) as image: shape = image.size[::-1]
+    if len(clip.video) > 1:
+        raise InputError(
+            f"{path} holds {len(clip.video)} frames: expected a still; make a store of loops with"
+            " echovdiff prepare"
+        )
+    still = clip.video[0, 0] ** auto_gamma(clip.video)
+    if mask is None:
+        return to_bytes(still), None
+    with Image.open(path) as image:
+        shape = image.size[::-1]
     return to_bytes(still), label_maps(mask, shape, clip.place)
 
 # %% ../../nbs/training/05_user_stills.ipynb #f9fc92b1
 def read_phases(
-    folder:Path, # that may hold phase.csv
-)->dict[str,tuple[float,str]]: # name without ending -> phase in radians, patient or ''
+    folder: Path,  # that may hold phase.csv
+) -> dict[str, tuple[float, str]]:  # name without ending -> phase in radians, patient or ''
     "What `phase.csv` says. InputError for a phase that is none."
-    table, path = {}, folder/'phase.csv'
+    table, path = {}, folder / 'phase.csv'
     for row in read_table(path) if path.exists() else ():
-        if not {'file', 'phase'} <= row.keys(): raise InputError(f"{path} has the columns {', '.join(map(str, row))}: expected file and phase")
+        if not {'file', 'phase'} <= row.keys():
+            raise InputError(
+                f"{path} has the columns {', '.join(map(str, row))}: expected file and phase"
+            )
         word = (row['phase'] or '').strip().upper()
-        if word not in ('ED', 'ES', ''): raise InputError(f"{path} says phase {row['phase']!r} of {row['file']}: expected ED, ES or nothing")
-        table[Path(row['file']).stem] = dict(ED=0., ES=math.pi).get(word, math.nan), (row.get('patient') or '').strip()
+        if word not in ('ED', 'ES', ''):
+            raise InputError(
+                f"{path} says phase {row['phase']!r} of {row['file']}: expected ED, ES or nothing"
+            )
+        table[Path(row['file']).stem] = (
+            dict(ED=0.0, ES=math.pi).get(word, math.nan),
+            (row.get('patient') or '').strip(),
+        )
     return table
 
 # %% ../../nbs/training/05_user_stills.ipynb #f9fc9201
 def picture_mask_pairs(
-    folder:Path, # with images/ and perhaps masks/
-)->list[tuple[Path,Path|None]]: # picture, mask
+    folder: Path,  # with images/ and perhaps masks/
+) -> list[tuple[Path, Path | None]]:  # picture, mask
     "The pictures of a folder and the mask of each. InputError for a mask without a picture."
-    pictures = sorted(path for path in (folder/'images').glob('[!.]*') if path.is_file())
-    masks = {path.stem: path for path in sorted((folder/'masks').glob('[!.]*'))}
-    if not pictures: raise InputError(f"{folder} has no pictures in images/: expected a store that echovdiff prepare made, or images/ and masks/ with PNG files")
+    pictures = sorted(path for path in (folder / 'images').glob('[!.]*') if path.is_file())
+    masks = {path.stem: path for path in sorted((folder / 'masks').glob('[!.]*'))}
+    if not pictures:
+        raise InputError(
+            f"{folder} has no pictures in images/: expected a store that echovdiff prepare made, or"
+            " images/ and masks/ with PNG files"
+        )
     twice = [stem for stem, n in Counter(path.stem for path in pictures).items() if n > 1]
-    if twice: raise InputError(f"{folder}/images has several files called {twice[0]}: names without their ending must differ")
+    if twice:
+        raise InputError(
+            f"{folder}/images has several files called {twice[0]}: names without their ending must"
+            " differ"
+        )
     lost = masks.keys() - {path.stem for path in pictures}
-    if lost: raise InputError(f"{folder}/masks/{min(lost)} belongs to no picture of images/: expected the same name without the ending")
+    if lost:
+        raise InputError(
+            f"{folder}/masks/{min(lost)} belongs to no picture of images/: expected the same name"
+            " without the ending"
+        )
     return [(path, masks.get(path.stem)) for path in pictures]
 
 # %% ../../nbs/training/05_user_stills.ipynb #d2bb7c55
 def load_stills(
-    folder:str|Path, # with images/, masks/, phase.csv
-    structures:tuple[str,...]=STRUCTURES[:1], # whose masks are wanted
-)->Stills:
+    folder: str | Path,  # with images/, masks/, phase.csv
+    structures: tuple[str, ...] = STRUCTURES[:1],  # whose masks are wanted
+) -> Stills:
     "A folder of stills. InputError that says what to mend."
-    folder, phases, wanted = Path(folder), read_phases(Path(folder)), [STRUCTURES.index(name) for name in structures]
+    folder, phases, wanted = (
+        Path(folder),
+        read_phases(Path(folder)),
+        [STRUCTURES.index(name) for name in structures],
+    )
     files = picture_mask_pairs(folder)
     video, masks = zip(*(read_still(*pair) for pair in files))
     drawn = [mask is not None for mask in masks]
-    maps = torch.from_numpy(np.stack([np.zeros((3, *video[0].shape), np.uint8) if mask is None else mask for mask in masks]))
-    seen = (maps > 0).flatten(2).any(2).any(0)                        # what is in no mask was not traced
+    maps = torch.from_numpy(
+        np.stack(
+            [np.zeros((3, *video[0].shape), np.uint8) if mask is None else mask for mask in masks]
+        )
+    )
+    seen = (maps > 0).flatten(2).any(2).any(0)  # what is in no mask was not traced
     rows = [phases.get(path.stem, (math.nan, '')) for path, _ in files]
-    names = [patient or path.stem.rpartition('_')[0] or path.stem for (path, _), (_, patient) in zip(files, rows)]
+    names = [
+        patient or path.stem.rpartition('_')[0] or path.stem
+        for (path, _), (_, patient) in zip(files, rows)
+    ]
     number = {name: i for i, name in enumerate(sorted(set(names)))}
-    return Stills(torch.stack(video), maps[:, wanted].contiguous(), torch.tensor(drawn)[:, None] & seen[wanted],
-                  torch.tensor([theta for theta, _ in rows]), torch.tensor([number[name] for name in names]))
+    return Stills(
+        torch.stack(video),
+        maps[:, wanted].contiguous(),
+        torch.tensor(drawn)[:, None] & seen[wanted],
+        torch.tensor([theta for theta, _ in rows]),
+        torch.tensor([number[name] for name in names]),
+    )
 
 # %% ../../nbs/training/05_user_stills.ipynb #f7e9b9b9
 def write_stills(
-    folder:str|Path, # to make or to add to
-    stills:Stills,
-)->Path:
+    folder: str | Path,  # to make or to add to
+    stills: Stills,
+) -> Path:
     "Stills as a folder: images, masks of what is known, phases nearest to ED and ES."
     folder, rows = Path(folder), []
     for i in range(len(stills)):
@@ -175,29 +249,38 @@ def write_stills(
         layers = {'images': stills.video[i].numpy()}
         if stills.known[i].any():
             at = (stills.masks[i] > 127) & stills.known[i][:, None, None]
-            layers['masks'] = (at*torch.arange(1, 1+len(at))[:, None, None]).amax(0).byte().numpy()
+            layers['masks'] = (
+                (at * torch.arange(1, 1 + len(at))[:, None, None]).amax(0).byte().numpy()
+            )
         for kind, layer in layers.items():
-            with whole_file(folder/kind/name) as part: Image.fromarray(layer).save(part, 'PNG')
+            with whole_file(folder / kind / name) as part:
+                Image.fromarray(layer).save(part, 'PNG')
         word = '' if stills.theta[i].isnan() else 'ED' if stills.theta[i].cos() > 0 else 'ES'
         rows.append((name, word, f'p{stills.patient[i].item():03d}'))
-    write_table(folder/'phase.csv', ('file', 'phase', 'patient'), rows)
+    write_table(folder / 'phase.csv', ('file', 'phase', 'patient'), rows)
     return folder
 
 # %% ../../nbs/training/05_user_stills.ipynb #ccd47eb5
 def stills_of_store(
-    folder:str|Path, # of a store
-    structures:tuple[str,...]=STRUCTURES[:1], # whose masks are wanted
-    beats:int=192, # at most so many, drawn by the seed
-    seed:int=0,
-)->Stills:
+    folder: str | Path,  # of a store
+    structures: tuple[str, ...] = STRUCTURES[:1],  # whose masks are wanted
+    beats: int = 192,  # at most so many, drawn by the seed
+    seed: int = 0,
+) -> Stills:
     "The beats of a store that are there to learn from. InputError where there is none."
     store = Store(folder)
     index = [i for i, row in enumerate(store.rows()) if row['split'] != 'test']
-    if not index: raise InputError(f"{folder} has no beat outside its split test: expected some to adapt to (echovdiff doctor counts them)")
-    index = [index[i] for i in torch.randperm(len(index), generator=seeded(seed))[:beats].sort().values]
+    if not index:
+        raise InputError(
+            f"{folder} has no beat outside its split test: expected some to adapt to (echovdiff"
+            " doctor counts them)"
+        )
+    index = [
+        index[i] for i in torch.randperm(len(index), generator=seeded(seed))[:beats].sort().values
+    ]
     loops = [store[i] for i in index]
-    frames, n = len(loops[0]), len(loops)*len(loops[0])
-    video = to_bytes(torch.cat([beat.video[:, 0]**auto_gamma(beat.video) for beat in loops]))
+    frames, n = len(loops[0]), len(loops) * len(loops[0])
+    video = to_bytes(torch.cat([beat.video[:, 0] ** auto_gamma(beat.video) for beat in loops]))
     masks = torch.zeros(n, len(structures), *video.shape[1:], dtype=torch.uint8)
     masks[:, 0] = to_bytes(torch.cat([beat.mask for beat in loops]))
     known = torch.zeros(n, len(structures), dtype=torch.bool)
@@ -208,27 +291,35 @@ def stills_of_store(
 
 # %% ../../nbs/training/05_user_stills.ipynb #6668d4b5
 def open_stills(
-    folder:str|Path, # a store, or a folder of stills
-    structures:tuple[str,...]=STRUCTURES[:1], # whose masks are wanted
-    seed:int=0,
-)->Stills:
+    folder: str | Path,  # a store, or a folder of stills
+    structures: tuple[str, ...] = STRUCTURES[:1],  # whose masks are wanted
+    seed: int = 0,
+) -> Stills:
     "What a user has, in whichever form."
-    if (Path(folder)/'ends').exists(): return stills_of_store(folder, structures, seed=seed)
-    if not Path(folder).is_dir(): raise InputError(f"there is no folder {folder}: expected a store that echovdiff prepare made, or images/ and masks/")
+    if (Path(folder) / 'ends').exists():
+        return stills_of_store(folder, structures, seed=seed)
+    if not Path(folder).is_dir():
+        raise InputError(
+            f"there is no folder {folder}: expected a store that echovdiff prepare made, or images/"
+            " and masks/"
+        )
     return load_stills(folder, structures)
 
 # %% ../../nbs/training/05_user_stills.ipynb #52e0e57b
 def hold_out(
-    stills:Stills,
-    seed:int,
-    share:float=.2, # of the patients
-)->tuple[Stills,Stills]: # to learn from, to measure on; the second is empty if there is only one still
+    stills: Stills,
+    seed: int,
+    share: float = 0.2,  # of the patients
+) -> tuple[
+    Stills, Stills
+]:  # to learn from, to measure on; the second is empty if there is only one still
     "Two parts that share no patient, if there are two patients."
     group = stills.patient
-    if len(group.unique()) < 2: group = torch.arange(len(stills))//stills.frames
+    if len(group.unique()) < 2:
+        group = torch.arange(len(stills)) // stills.frames
     traced = group[stills.known.any(1)].unique()
     among = traced if len(traced) > 3 else group.unique()
     order = among[torch.randperm(len(among), generator=seeded(seed, 1))]
-    aside = order[:0 if len(order) < 2 else max(1, round(share*len(order)))]
+    aside = order[: 0 if len(order) < 2 else max(1, round(share * len(order)))]
     out = torch.isin(group, aside)
     return stills.take(torch.where(~out)[0]), stills.take(torch.where(out)[0])
