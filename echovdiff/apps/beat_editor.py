@@ -14,6 +14,7 @@ from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
+from fastcore.basics import patch
 from ipywidgets import HTML, Button, Dropdown, FileUpload, HBox, Layout, Text, VBox
 from torch import Tensor
 
@@ -191,84 +192,98 @@ class Cutter(VBox):
         self.save.on_click(lambda _: self.tell(self.write))
         self.tell(self.choose, loop)
 
-    def tell(self, act, *args, **named) -> None:
-        "Do something, and say what came of it, or what is wrong."
-        try:
-            self.says.value = act(*args, **named) or ''
-        except (ValueError, OSError) as error:
-            self.says.value = f'<span role="alert">{escape(str(error))}</span>'
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec61c7
+@patch
+def tell(self: Cutter, act, *args, **named) -> None:
+    "Do something, and say what came of it, or what is wrong."
+    try:
+        self.says.value = act(*args, **named) or ''
+    except (ValueError, OSError) as error:
+        self.says.value = f'<span role="alert">{escape(str(error))}</span>'
 
-    def choose(self, name: str) -> str | None:
-        "Open one of `LOOPS`."
-        return self.load(LOOPS[name](), name)
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec62c7
+@patch
+def choose(self: Cutter, name: str) -> str | None:
+    "Open one of `LOOPS`."
+    return self.load(LOOPS[name](), name)
 
-    def load(self, clip: Clip, name: str) -> str | None:
-        "Show another film, with stage 1's masks."
-        mask = masks_of(clip)
-        self.clip = clip
-        with self.reel.hold_sync():
-            self.reel.show(
-                clip,
-                mask,
-                f'{name} · {clip.fps:.0f} frames/s'
-                + ('' if clip.fps_known else ', assumed: the film does not say'),
-            )
-            said = self.show(mask, {})
-            self.reel.frame = next(iter(self.reel.marks), 0)
-        return said
-
-    def receive(self, files: tuple) -> str | None:
-        "Open an uploaded file, and forget its name."
-        content, self.upload.value = bytes(files[0].content), ()
-        clip = uploaded(content)
-        self.loop.value = None
-        return self.load(clip, f'film {clip.source}')
-
-    def follow(self, clicks: dict[int, list[Click]]) -> str | None:
-        "Masks from clicks, frame -> clicks in it; without any, stage 1's."
-        self.says.value = 'one moment …'
-        return self.show(masks_of(self.clip, clicks), clicks)
-
-    def show(self, mask: Tensor, clicks: dict[int, list[Click]]) -> str | None:
-        "Show masks, and what the machine makes of them."
-        self.mask, self.clicks, self.area, self.cycles = mask, clicks, mask.sum((1, 2)), []
-        with self.reel.hold_sync():
-            self.reel.outline(mask)
-            self.reel.clicks = [
-                (frame, *click) for frame, there in clicks.items() for click in there
-            ]
-            self.reel.marks = found_landmarks(self.area, self.clip.fps)
-            self.judge()
-        if not self.reel.marks:
-            return (
-                'No beat is seen: the area curve has no valley. Click in the ventricle in an'
-                ' end-diastolic frame, or choose a longer film.'
-            )
-
-    def click(self, frame: int, x: float, y: float, inside: bool) -> str | None:
-        "One more click: the masks follow."
-        return self.follow(
-            {**self.clicks, frame: [*self.clicks.get(frame, []), Click(x, y, inside)]}
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec63c7
+@patch
+def load(self: Cutter, clip: Clip, name: str) -> str | None:
+    "Show another film, with stage 1's masks."
+    mask = masks_of(clip)
+    self.clip = clip
+    with self.reel.hold_sync():
+        self.reel.show(
+            clip,
+            mask,
+            f'{name} · {clip.fps:.0f} frames/s'
+            + ('' if clip.fps_known else ', assumed: the film does not say'),
         )
+        said = self.show(mask, {})
+        self.reel.frame = next(iter(self.reel.marks), 0)
+    return said
 
-    def judge(self) -> None:
-        "Beats and verdicts, from the marks."
-        before, self.cycles = self.cycles, cycles_at(self.reel.marks, self.area, self.clip.fps)
-        with self.reel.hold_sync():
-            self.reel.kept = kept_after(self.reel.kept, before, self.cycles)
-            self.reel.beats = [
-                (
-                    beat_sentence(c, self.mask, self.clip.fps),
-                    c.reason and f'not believed: {c.reason}' or '',
-                )
-                for c in self.cycles
-            ]
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec64c7
+@patch
+def receive(self: Cutter, files: tuple) -> str | None:
+    "Open an uploaded file, and forget its name."
+    content, self.upload.value = bytes(files[0].content), ()
+    clip = uploaded(content)
+    self.loop.value = None
+    return self.load(clip, f'film {clip.source}')
 
-    def write(self) -> str:
-        "Save the accepted beats."
-        store = save_beats(self.folder.value, self.clip, self.mask, self.cycles, self.reel.kept)
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec65c7
+@patch
+def follow(self: Cutter, clicks: dict[int, list[Click]]) -> str | None:
+    "Masks from clicks, frame -> clicks in it; without any, stage 1's."
+    self.says.value = 'one moment …'
+    return self.show(masks_of(self.clip, clicks), clicks)
+
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec66c7
+@patch
+def show(self: Cutter, mask: Tensor, clicks: dict[int, list[Click]]) -> str | None:
+    "Show masks, and what the machine makes of them."
+    self.mask, self.clicks, self.area, self.cycles = mask, clicks, mask.sum((1, 2)), []
+    with self.reel.hold_sync():
+        self.reel.outline(mask)
+        self.reel.clicks = [(frame, *click) for frame, there in clicks.items() for click in there]
+        self.reel.marks = found_landmarks(self.area, self.clip.fps)
+        self.judge()
+    if not self.reel.marks:
         return (
-            f"Saved {some(sum(self.reel.kept), 'beat')} of this film."
-            f" <code>Store('{escape(self.folder.value)}')</code> opens {some(len(store), 'beat')}"
-            " in all."
+            'No beat is seen: the area curve has no valley. Click in the ventricle in an'
+            ' end-diastolic frame, or choose a longer film.'
         )
+
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec67c7
+@patch
+def click(self: Cutter, frame: int, x: float, y: float, inside: bool) -> str | None:
+    "One more click: the masks follow."
+    return self.follow({**self.clicks, frame: [*self.clicks.get(frame, []), Click(x, y, inside)]})
+
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec68c7
+@patch
+def judge(self: Cutter) -> None:
+    "Beats and verdicts, from the marks."
+    before, self.cycles = self.cycles, cycles_at(self.reel.marks, self.area, self.clip.fps)
+    with self.reel.hold_sync():
+        self.reel.kept = kept_after(self.reel.kept, before, self.cycles)
+        self.reel.beats = [
+            (
+                beat_sentence(c, self.mask, self.clip.fps),
+                c.reason and f'not believed: {c.reason}' or '',
+            )
+            for c in self.cycles
+        ]
+
+# %% ../../nbs/apps/06_beat_editor.ipynb #deec69c7
+@patch
+def write(self: Cutter) -> str:
+    "Save the accepted beats."
+    store = save_beats(self.folder.value, self.clip, self.mask, self.cycles, self.reel.kept)
+    return (
+        f"Saved {some(sum(self.reel.kept), 'beat')} of this film."
+        f" <code>Store('{escape(self.folder.value)}')</code> opens {some(len(store), 'beat')}"
+        " in all."
+    )

@@ -14,6 +14,7 @@ import anywidget
 import torch
 import torch.nn.functional as F
 import traitlets
+from fastcore.basics import patch
 from ipywidgets import FloatSlider, HBox, IntSlider, Layout, SelectionSlider, VBox
 from torch import Tensor
 
@@ -289,24 +290,28 @@ class Denoiser(VBox):
             self.seat,
         ])
 
-    def draw(self) -> str:
-        "Draw with what the sliders say, and show the first guess."
-        self.guesses = unfold(
-            self.stages,
-            self.prompt,
-            watch=self.runner.watch,
-            **{name: slider.value for name, slider in self.ask.items()}
-        )
-        figure = Unfolding(self.guesses)
-        figure.observe(lambda _: self.show(figure), 'at')
-        self.show(figure)
-        return 'Drawn. Go through the guesses, and turn the dial of each.'
+# %% ../../nbs/apps/07_denoising_viewer.ipynb #49c5e18a
+@patch
+def draw(self: Denoiser) -> str:
+    "Draw with what the sliders say, and show the first guess."
+    self.guesses = unfold(
+        self.stages,
+        self.prompt,
+        watch=self.runner.watch,
+        **{name: slider.value for name, slider in self.ask.items()}
+    )
+    figure = Unfolding(self.guesses)
+    figure.observe(lambda _: self.show(figure), 'at')
+    self.show(figure)
+    return 'Drawn. Go through the guesses, and turn the dial of each.'
 
-    def show(self, figure: Unfolding) -> None:
-        "A figure, and the film of the guess it is at, at the phase where the last film was."
-        book, before = FlipBook(self.guesses[figure.at].beat), self.seat.children
-        if before:
-            book.frame = before[1].frame
-        self.seat.children = [figure, book]
-        for old in set(before) - {figure}:
-            old.close()
+# %% ../../nbs/apps/07_denoising_viewer.ipynb #49c5e283
+@patch
+def show(self: Denoiser, figure: Unfolding) -> None:
+    "A figure, and the film of the guess it is at, at the phase where the last film was."
+    book, before = FlipBook(self.guesses[figure.at].beat), self.seat.children
+    if before:
+        book.frame = before[1].frame
+    self.seat.children = [figure, book]
+    for old in set(before) - {figure}:
+        old.close()

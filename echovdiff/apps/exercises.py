@@ -16,6 +16,7 @@ from html import escape
 import numpy as np
 import torch
 from IPython.display import display
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..phase.axis import ALPHA_PAPER, mean_angle, phase_grid, unwarp, warp, wrap
@@ -61,6 +62,7 @@ _CONVERTED = {  # unit -> what turns the usual slip into the right answer, and w
 }
 _FORMS = lambda x: np.array(x, float)[()], lambda x: torch.tensor(x, dtype=torch.float64)
 
+
 @dataclass(frozen=True)
 class Exercise:
     "A question that can judge answers."
@@ -78,78 +80,88 @@ class Exercise:
         default=(), repr=False
     )  # for a function: arguments to try it on
 
-    def judge(self, answer: object) -> str | None:
-        "None if the answer is right, otherwise what is wrong with it."
-        try:
-            got = self.read(answer)
-        except ValueError as error:
-            return str(error)
-        right = self.read(self.right)
-        if [len(x) for x in got] != [len(x) for x in right]:
-            return self.count(got, right)
-        if self.same(got, right):
-            return None
-        convert, words = _CONVERTED[self.unit]
-        if self.same([convert(x) for x in got], right):
-            return words
-        return next(
-            (why for slip, why in self.slips if self.same(got, self.read(slip))), None
-        ) or self.compare(got, right)
+# %% ../../nbs/apps/01_exercises.ipynb #509a4189
+@patch
+def judge(self: Exercise, answer: object) -> str | None:
+    "None if the answer is right, otherwise what is wrong with it."
+    try:
+        got = self.read(answer)
+    except ValueError as error:
+        return str(error)
+    right = self.read(self.right)
+    if [len(x) for x in got] != [len(x) for x in right]:
+        return self.count(got, right)
+    if self.same(got, right):
+        return None
+    convert, words = _CONVERTED[self.unit]
+    if self.same([convert(x) for x in got], right):
+        return words
+    return next(
+        (why for slip, why in self.slips if self.same(got, self.read(slip))), None
+    ) or self.compare(got, right)
 
-    def read(self, answer: object) -> list[np.ndarray]:
-        "The numbers of an answer; those of a function for each of the arguments given."
-        if callable(answer) != bool(self.given):
-            raise ValueError(
-                f"Expected {'a function' if self.given else 'a value'}, got"
-                f" {reprlib.repr(answer)}.{'' if self.given else ' Call it, and give what it returns.'}"
-            )
-        if not self.given:
-            return [numbers(answer)]
-        stopped = []
-        for form in _FORMS:
-            try:
-                return [numbers(answer(*map(form, args))) for args in self.given]
-            except Exception as error:
-                stopped.append(f'{type(error).__name__}, {error}')
+# %% ../../nbs/apps/01_exercises.ipynb #509a4289
+@patch
+def read(self: Exercise, answer: object) -> list[np.ndarray]:
+    "The numbers of an answer; those of a function for each of the arguments given."
+    if callable(answer) != bool(self.given):
         raise ValueError(
-            f'Your function stopped when it was tried on {self.shown(self.given[0])}: {stopped[0]}'
+            f"Expected {'a function' if self.given else 'a value'}, got"
+            f" {reprlib.repr(answer)}.{'' if self.given else ' Call it, and give what it returns.'}"
         )
+    if not self.given:
+        return [numbers(answer)]
+    stopped = []
+    for form in _FORMS:
+        try:
+            return [numbers(answer(*map(form, args))) for args in self.given]
+        except Exception as error:
+            stopped.append(f'{type(error).__name__}, {error}')
+    raise ValueError(
+        f'Your function stopped when it was tried on {self.shown(self.given[0])}: {stopped[0]}'
+    )
 
-    def off(self, got: np.ndarray, right: np.ndarray) -> np.ndarray:
-        "How far off, the short way round for phases."
-        return (
-            wrap(torch.from_numpy(got - right)).numpy() if self.unit == 'radians' else got - right
-        )
+# %% ../../nbs/apps/01_exercises.ipynb #509a4389
+@patch
+def off(self: Exercise, got: np.ndarray, right: np.ndarray) -> np.ndarray:
+    "How far off, the short way round for phases."
+    return wrap(torch.from_numpy(got - right)).numpy() if self.unit == 'radians' else got - right
 
-    def same(self, got: list, right: list) -> bool:
-        "Equation (1), for all numbers of all cases."
-        return all((abs(self.off(g, r)) <= 0.001 + 0.01 * abs(r)).all() for g, r in zip(got, right))
+# %% ../../nbs/apps/01_exercises.ipynb #509a4489
+@patch
+def same(self: Exercise, got: list, right: list) -> bool:
+    "Equation (1), for all numbers of all cases."
+    return all((abs(self.off(g, r)) <= 0.001 + 0.01 * abs(r)).all() for g, r in zip(got, right))
 
-    def shown(self, args: tuple) -> str:
-        "Arguments, short enough for a sentence."
-        return ', '.join(
-            f'{x:.3g}' if np.ndim(x) == 0 else f'{len(x)} numbers from {x[0]:.3g} to {x[-1]:.3g}'
-            for x in args
-        )
+# %% ../../nbs/apps/01_exercises.ipynb #509a4589
+@patch
+def shown(self: Exercise, args: tuple) -> str:
+    "Arguments, short enough for a sentence."
+    return ', '.join(
+        f'{x:.3g}' if np.ndim(x) == 0 else f'{len(x)} numbers from {x[0]:.3g} to {x[-1]:.3g}'
+        for x in args
+    )
 
-    def count(self, got: list, right: list) -> str:
-        "What to say of too many or too few numbers."
-        case = next(i for i, (g, r) in enumerate(zip(got, right)) if len(g) != len(r))
-        return (
-            f"Expected {len(right[case])} number{'s'*(len(right[case]) > 1)}, got {len(got[case])}."
-        )
+# %% ../../nbs/apps/01_exercises.ipynb #509a4689
+@patch
+def count(self: Exercise, got: list, right: list) -> str:
+    "What to say of too many or too few numbers."
+    case = next(i for i, (g, r) in enumerate(zip(got, right)) if len(g) != len(r))
+    return f"Expected {len(right[case])} number{'s'*(len(right[case]) > 1)}, got {len(got[case])}."
 
-    def compare(self, got: list, right: list) -> str:
-        "What to say of an answer that nobody foresaw."
-        case = next(i for i, (g, r) in enumerate(zip(got, right)) if not self.same([g], [r]))
-        off = self.off(got[case], right[case])
-        worst = abs(off).argmax()
-        place = f'For {self.shown(self.given[case])} your function gives ' if self.given else ''
-        which = f' (number {worst+1} of {len(off)})' if len(off) > 1 else ''
-        return (
-            f"{place}{got[case][worst]:.4g}{which}{', which' if self.given else ''} is too"
-            f" {'small' if off[worst] < 0 else 'large'}. {self.hint}"
-        )
+# %% ../../nbs/apps/01_exercises.ipynb #509a4789
+@patch
+def compare(self: Exercise, got: list, right: list) -> str:
+    "What to say of an answer that nobody foresaw."
+    case = next(i for i, (g, r) in enumerate(zip(got, right)) if not self.same([g], [r]))
+    off = self.off(got[case], right[case])
+    worst = abs(off).argmax()
+    place = f'For {self.shown(self.given[case])} your function gives ' if self.given else ''
+    which = f' (number {worst+1} of {len(off)})' if len(off) > 1 else ''
+    return (
+        f"{place}{got[case][worst]:.4g}{which}{', which' if self.given else ''} is too"
+        f" {'small' if off[worst] < 0 else 'large'}. {self.hint}"
+    )
 
 # %% ../../nbs/apps/01_exercises.ipynb #431b8cb9
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastcore.basics import patch
 from ipywidgets import (
     HTML,
     BoundedIntText,
@@ -147,49 +148,61 @@ class Runner(VBox):
         self.go.on_click(lambda button: self.start())
         self.stop.on_click(lambda button: self.stopped.set())
 
-    def tell(self, text: str, role: str = 'status') -> None:
-        "Say something below the buttons; errors with role 'alert'."
-        self.says.value = f'<span role="{role}">{html.escape(text)}</span>'
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072102
+@patch
+def tell(self: Runner, text: str, role: str = 'status') -> None:
+    "Say something below the buttons; errors with role 'alert'."
+    self.says.value = f'<span role="{role}">{html.escape(text)}</span>'
 
-    def hear(self) -> None:
-        "Another layer, unless that is to stop."
-        if self.stopped.is_set():
-            raise Cancelled
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072202
+@patch
+def hear(self: Runner) -> None:
+    "Another layer, unless that is to stop."
+    if self.stopped.is_set():
+        raise Cancelled
 
-    def watch(self, stage: str, step: int, steps: int, *guess) -> None:
-        """Another step of a sampler, as `generate` tells it: the bar moves. What follows the last
-        step counts as one more."""
-        self.bar.value = (step + steps * (stage == 'LVDM')) / (2 * steps + 1)
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072302
+@patch
+def watch(self: Runner, stage: str, step: int, steps: int, *guess) -> None:
+    """Another step of a sampler, as `generate` tells it: the bar moves. What follows the last
+    step counts as one more."""
+    self.bar.value = (step + steps * (stage == 'LVDM')) / (2 * steps + 1)
 
-    def run(self) -> None:
-        "Work, and say in words what came of it."
-        self.bar.value, self.go.disabled, self.stop.disabled = 0, True, False
-        self.tell('Drawing …')
-        try:
-            with listening(self.hear):
-                said, role, self.bar.value = self.work(), 'status', 1
-        except Cancelled:
-            said, role, self.bar.value = 'Cancelled.', 'status', 0
-        except ValueError as error:
-            said, role, self.bar.value = str(error), 'alert', 0
-        finally:
-            self.stopped.clear()
-            self.go.disabled, self.stop.disabled = False, True
-        self.tell(said, role)
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072402
+@patch
+def run(self: Runner) -> None:
+    "Work, and say in words what came of it."
+    self.bar.value, self.go.disabled, self.stop.disabled = 0, True, False
+    self.tell('Drawing …')
+    try:
+        with listening(self.hear):
+            said, role, self.bar.value = self.work(), 'status', 1
+    except Cancelled:
+        said, role, self.bar.value = 'Cancelled.', 'status', 0
+    except ValueError as error:
+        said, role, self.bar.value = str(error), 'alert', 0
+    finally:
+        self.stopped.clear()
+        self.go.disabled, self.stop.disabled = False, True
+    self.tell(said, role)
 
-    def start(self) -> threading.Thread:
-        "Work in a thread of its own, and count the seconds in another."
-        work = threading.Thread(target=self.run, daemon=True)
-        work.start()
-        threading.Thread(target=self.count, args=[work], daemon=True).start()
-        return work
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072502
+@patch
+def start(self: Runner) -> threading.Thread:
+    "Work in a thread of its own, and count the seconds in another."
+    work = threading.Thread(target=self.run, daemon=True)
+    work.start()
+    threading.Thread(target=self.count, args=[work], daemon=True).start()
+    return work
 
-    def count(self, work: threading.Thread) -> None:
-        "Let the clock go while a thread works."
-        began = time.monotonic()
-        while work.is_alive():
-            self.clock.value = f'{time.monotonic()-began:.1f} s'
-            work.join(0.2)
+# %% ../../nbs/apps/04_generator_app.ipynb #b4072609
+@patch
+def count(self: Runner, work: threading.Thread) -> None:
+    "Let the clock go while a thread works."
+    began = time.monotonic()
+    while work.is_alive():
+        self.clock.value = f'{time.monotonic()-began:.1f} s'
+        work.join(0.2)
 
 # %% ../../nbs/apps/04_generator_app.ipynb #54c78b82
 class Studio(VBox):
@@ -238,126 +251,142 @@ class Studio(VBox):
             HBox([self.kept, self.new], layout=Layout(**row)),
         ])
 
-    def _listen(self):
-        for control in (self.source, self.number, self.upload):
-            control.observe(lambda change: self.choose(), 'value')
-        self.frame.observe(lambda change: self.look(), 'value')
-        self.keep.on_click(lambda button: self.compare())
-        self.save.on_click(lambda button: self.hand_over())
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78182
+@patch
+def _listen(self: Studio):
+    for control in (self.source, self.number, self.upload):
+        control.observe(lambda change: self.choose(), 'value')
+    self.frame.observe(lambda change: self.look(), 'value')
+    self.keep.on_click(lambda button: self.compare())
+    self.save.on_click(lambda button: self.hand_over())
 
-    def choose(self) -> None:
-        "The clip of the chosen source, at its first frame."
-        for control, needed in ((self.number, 'phantom'), (self.upload, 'file')):
-            control.layout.display = None if self.source.value == needed else 'none'
-        try:
-            self.clip = open_clip(
-                self.source.value,
-                self.number.value,
-                bytes(self.upload.value[0]['content']) if self.upload.value else None,
-            )
-        except InputError as error:
-            return self.tell(str(error), 'alert')
-        self.credit.value = CREDIT if self.source.value == 'real loop' else ''
-        self.frame.max = len(self.clip.video) - 1
-        self.look()
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78282
+@patch
+def choose(self: Studio) -> None:
+    "The clip of the chosen source, at its first frame."
+    for control, needed in ((self.number, 'phantom'), (self.upload, 'file')):
+        control.layout.display = None if self.source.value == needed else 'none'
+    try:
+        self.clip = open_clip(
+            self.source.value,
+            self.number.value,
+            bytes(self.upload.value[0]['content']) if self.upload.value else None,
+        )
+    except InputError as error:
+        return self.tell(str(error), 'alert')
+    self.credit.value = CREDIT if self.source.value == 'real loop' else ''
+    self.frame.max = len(self.clip.video) - 1
+    self.look()
 
-    def look(self) -> None:
-        "What stage 1 reads of the chosen frame."
-        self.read = read_prompt(
-            self.stages,
-            self.clip.video,
-            min(self.frame.value, self.frame.max),
-            self.clip.fps if self.clip.fps_known else None,
-        )
-        self.image.value = picture(self.read.frame, self.read.mask)
-        self.dial.show(self.read)
-        self.alpha.show(self.read.alpha)
-        self.rate.show(self.read.heart_rate)
-        self.tell(
-            f'Read: phase {math.degrees(self.read.theta):.0f}°, confidence'
-            f' {self.read.confidence:.2f}; α {self.read.alpha:.2f} ({self.read.origin["alpha"]}),'
-            f' {self.read.heart_rate:.0f} beats/min ({self.read.origin["heart_rate"]}).'
-        )
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78382
+@patch
+def look(self: Studio) -> None:
+    "What stage 1 reads of the chosen frame."
+    self.read = read_prompt(
+        self.stages,
+        self.clip.video,
+        min(self.frame.value, self.frame.max),
+        self.clip.fps if self.clip.fps_known else None,
+    )
+    self.image.value = picture(self.read.frame, self.read.mask)
+    self.dial.show(self.read)
+    self.alpha.show(self.read.alpha)
+    self.rate.show(self.read.heart_rate)
+    self.tell(
+        f'Read: phase {math.degrees(self.read.theta):.0f}°, confidence'
+        f' {self.read.confidence:.2f}; α {self.read.alpha:.2f} ({self.read.origin["alpha"]}),'
+        f' {self.read.heart_rate:.0f} beats/min ({self.read.origin["heart_rate"]}).'
+    )
 
-    def attempt(self) -> str:
-        "Draw; if that fails, what was there before stays."
-        before, self.files.value = self.new.children, ''
-        try:
-            self.draw()
-        except Exception:
-            self.new.children = before
-            raise
-        self.keep.disabled = self.save.disabled = False
-        return 'Drawn. Turn its dial, play it with space, keep it to compare.'
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78482
+@patch
+def attempt(self: Studio) -> str:
+    "Draw; if that fails, what was there before stays."
+    before, self.files.value = self.new.children, ''
+    try:
+        self.draw()
+    except Exception:
+        self.new.children = before
+        raise
+    self.keep.disabled = self.save.disabled = False
+    return 'Drawn. Turn its dial, play it with space, keep it to compare.'
 
-    def draw(self) -> None:
-        "Draw the beat that the controls ask for, first as motion alone."
-        start, ef, how = (
-            time.process_time(),
-            self.ef.value,
-            dict(
-                steps=self.steps.value,
-                guidance=self.guidance.value,
-                seed=self.seed.value,
-                watch=self.runner.watch,
-            ),
-        )
-        prompt = asked(
-            self.read,
-            self.dial.theta if self.dial.asked else None,
-            self.alpha.value,
-            self.rate.value,
-        )
-        check_request(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef)
-        story, theta = predict_motion(self.stages, prompt, ef, **how), phase_grid(32)
-        first = Beat(
-            video=deformation_only(prompt, story, theta).clamp(0, 1),
-            tau=unwarp(theta, prompt.alpha),
-            alpha=prompt.alpha,
-            fps=32 * prompt.heart_rate / 60,
-            heart_rate=prompt.heart_rate,
-        )
-        self.new.children = [HTML('<b>moved, not yet painted</b>'), FlipBook(first)]
-        beat = sample_residual(self.stages, prompt, story, **how)
-        facts = report(
-            self.stages,
-            prompt,
-            beat,
-            self.clip.source,
-            self.frame.value,
-            ef,
-            how['seed'],
-            time.process_time() - start,
-        )
-        self.prompt, self.beat, self.facts = (
-            prompt,
-            beat,
-            facts | dict(alpha_measured=float(beat.tau[beat.area.argmin()])),
-        )
-        self.new.children = [
-            HTML(f'<b>seed {how["seed"]}, {how["steps"]} steps, guidance {how["guidance"]:g}</b>'),
-            FlipBook(beat),
-            HTML(comparison(self.facts)),
-        ]
-        self.link()
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78582
+@patch
+def draw(self: Studio) -> None:
+    "Draw the beat that the controls ask for, first as motion alone."
+    start, ef, how = (
+        time.process_time(),
+        self.ef.value,
+        dict(
+            steps=self.steps.value,
+            guidance=self.guidance.value,
+            seed=self.seed.value,
+            watch=self.runner.watch,
+        ),
+    )
+    prompt = asked(
+        self.read,
+        self.dial.theta if self.dial.asked else None,
+        self.alpha.value,
+        self.rate.value,
+    )
+    check_request(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef)
+    story, theta = predict_motion(self.stages, prompt, ef, **how), phase_grid(32)
+    first = Beat(
+        video=deformation_only(prompt, story, theta).clamp(0, 1),
+        tau=unwarp(theta, prompt.alpha),
+        alpha=prompt.alpha,
+        fps=32 * prompt.heart_rate / 60,
+        heart_rate=prompt.heart_rate,
+    )
+    self.new.children = [HTML('<b>moved, not yet painted</b>'), FlipBook(first)]
+    beat = sample_residual(self.stages, prompt, story, **how)
+    facts = report(
+        self.stages,
+        prompt,
+        beat,
+        self.clip.source,
+        self.frame.value,
+        ef,
+        how['seed'],
+        time.process_time() - start,
+    )
+    self.prompt, self.beat, self.facts = (
+        prompt,
+        beat,
+        facts | dict(alpha_measured=float(beat.tau[beat.area.argmin()])),
+    )
+    self.new.children = [
+        HTML(f'<b>seed {how["seed"]}, {how["steps"]} steps, guidance {how["guidance"]:g}</b>'),
+        FlipBook(beat),
+        HTML(comparison(self.facts)),
+    ]
+    self.link()
 
-    def compare(self) -> None:
-        "The beat moves to the left; the next comes beside it."
-        self.kept.children, self.new.children = self.new.children, []
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78682
+@patch
+def compare(self: Studio) -> None:
+    "The beat moves to the left; the next comes beside it."
+    self.kept.children, self.new.children = self.new.children, []
 
-    def link(self) -> None:
-        "Two books turn as one, in the browser."
-        books = [
-            child
-            for box in (self.kept, self.new)
-            for child in box.children
-            if isinstance(child, FlipBook)
-        ]
-        if len(books) == 2:
-            jslink(*((book, 'frame') for book in books))
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78782
+@patch
+def link(self: Studio) -> None:
+    "Two books turn as one, in the browser."
+    books = [
+        child
+        for box in (self.kept, self.new)
+        for child in box.children
+        if isinstance(child, FlipBook)
+    ]
+    if len(books) == 2:
+        jslink(*((book, 'frame') for book in books))
 
-    def hand_over(self) -> None:
-        "Links to the files of the last beat."
-        with tempfile.TemporaryDirectory() as folder:
-            names = write_results(Path(folder), self.stages, self.prompt, self.beat, self.facts)
-            self.files.value = links(Path(folder), names)
+# %% ../../nbs/apps/04_generator_app.ipynb #54c78882
+@patch
+def hand_over(self: Studio) -> None:
+    "Links to the files of the last beat."
+    with tempfile.TemporaryDirectory() as folder:
+        names = write_results(Path(folder), self.stages, self.prompt, self.beat, self.facts)
+        self.files.value = links(Path(folder), names)

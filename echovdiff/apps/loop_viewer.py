@@ -8,6 +8,7 @@ __all__ = ['outlines', 'Reel']
 # %% ../../nbs/apps/05_loop_viewer.ipynb #72cb2491
 import anywidget
 import traitlets
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..phase.axis import COLORS
@@ -158,6 +159,7 @@ async function render({model, el}) {
 export default {render};
 """
 
+
 class Reel(anywidget.AnyWidget):
     """A film with outlines, its area curve with marks, and a line for each beat. Sends `frame`,
     `x`, `y` in px and `inside` of a click."""
@@ -176,26 +178,30 @@ class Reel(anywidget.AnyWidget):
     caption = traitlets.Unicode().tag(sync=True)
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
-    def show(
-        self,
-        clip: Clip,
-        mask: Tensor,  # (t h w) LV probability in [0,1]
-        caption: str = '',
-    ) -> None:
-        "Another film."
-        with self.hold_sync():
-            self.sprite, self.size, self.fps, self.caption = (
-                sprite(clip.video, 70),
-                [*clip.video.shape[:-3:-1]],
-                clip.fps,
-                caption,
-            )
-            self.outline(mask)
+# %% ../../nbs/apps/05_loop_viewer.ipynb #073bd170
+@patch
+def show(
+    self: Reel,
+    clip: Clip,
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+    caption: str = '',
+) -> None:
+    "Another film."
+    with self.hold_sync():
+        self.sprite, self.size, self.fps, self.caption = (
+            sprite(clip.video, 70),
+            [*clip.video.shape[:-3:-1]],
+            clip.fps,
+            caption,
+        )
+        self.outline(mask)
 
-    def outline(
-        self,
-        mask: Tensor,  # (t h w) LV probability in [0,1]
-    ) -> None:
-        "Other masks of the same film."
-        with self.hold_sync():
-            self.outlines, self.area = outlines(mask), mask.sum((1, 2)).tolist()
+# %% ../../nbs/apps/05_loop_viewer.ipynb #073bd269
+@patch
+def outline(
+    self: Reel,
+    mask: Tensor,  # (t h w) LV probability in [0,1]
+) -> None:
+    "Other masks of the same film."
+    with self.hold_sync():
+        self.outlines, self.area = outlines(mask), mask.sum((1, 2)).tolist()

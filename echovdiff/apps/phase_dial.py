@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import anywidget
 import traitlets
+from fastcore.basics import patch
 from ipywidgets import Checkbox, FloatSlider, HBox, Layout
 from PIL import Image as Picture
 from PIL import ImageDraw
@@ -78,6 +79,7 @@ function render({model, el}) {
 export default {render};
 """
 
+
 class PhaseDial(anywidget.AnyWidget):
     "The posterior of a prompt's phase, and a hand to overrule it."
 
@@ -88,15 +90,17 @@ class PhaseDial(anywidget.AnyWidget):
     asked = traitlets.Bool().tag(sync=True)  # whether the user has said it
     colors = traitlets.Dict(COLORS).tag(sync=True)
 
-    def show(self, prompt: Prompt) -> None:
-        "Another prompt, as it was read."
-        with self.hold_trait_notifications():
-            self.posterior, self.read, self.theta, self.asked = (
-                prompt.posterior.tolist(),
-                prompt.theta,
-                prompt.theta,
-                False,
-            )
+# %% ../../nbs/apps/03_phase_dial.ipynb #72de016a
+@patch
+def show(self: PhaseDial, prompt: Prompt) -> None:
+    "Another prompt, as it was read."
+    with self.hold_trait_notifications():
+        self.posterior, self.read, self.theta, self.asked = (
+            prompt.posterior.tolist(),
+            prompt.theta,
+            prompt.theta,
+            False,
+        )
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #a9319161
 class NumberControl(HBox):
@@ -128,14 +132,17 @@ class NumberControl(HBox):
         traitlets.dlink((self.auto, 'value'), (self.slider, 'disabled'))
         super().__init__([self.slider, self.auto], layout=Layout(flex_flow='row wrap'))
 
-    @property
-    def value(self) -> float | None:
-        return None if self.auto.value else self.slider.value  # None: as read
+# %% ../../nbs/apps/03_phase_dial.ipynb #a9319168
+@patch(as_prop=True)
+def value(self: NumberControl) -> float | None:
+    return None if self.auto.value else self.slider.value  # None: as read
 
-    def show(self, value: float) -> None:
-        "What was read, where nothing is asked."
-        if self.auto.value:
-            self.slider.value = value
+# %% ../../nbs/apps/03_phase_dial.ipynb #a9319261
+@patch
+def show(self: NumberControl, value: float) -> None:
+    "What was read, where nothing is asked."
+    if self.auto.value:
+        self.slider.value = value
 
 # %% ../../nbs/apps/03_phase_dial.ipynb #a9319101
 def asked(

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import anywidget
+from fastcore.basics import patch
 from ipywidgets import HTML, Button, HBox, Layout, RadioButtons, VBox, Video
 
 from ..evaluate.reader_study import QUESTIONS, Study
@@ -85,54 +86,60 @@ class Desk(VBox):
         self.strip.on_msg(lambda _, said, files: self.press(said['key']))
         self.turn()
 
-    def turn(self) -> None:
-        "Show the first trial without an answer, or thanks."
-        self.trial, self.began = self.study.next(self.reader), time.monotonic()
-        self.says.value = ''
-        for row in (*self.rows[0], *self.rows[1], self.choice):
-            row.value = None
-        if self.trial is None:
-            self.head.value, self.work.layout.display = (
-                '<b>That was the last one. Thank you!</b>',
-                'none',
-            )
-            return
-        self.head.value = (
-            f'<b>{self.trial.done+1} of {self.trial.of}</b> &nbsp; 1: poor &nbsp; 5: excellent'
+# %% ../../nbs/apps/02_reader_study_app.ipynb #4ad971e3
+@patch
+def turn(self: Desk) -> None:
+    "Show the first trial without an answer, or thanks."
+    self.trial, self.began = self.study.next(self.reader), time.monotonic()
+    self.says.value = ''
+    for row in (*self.rows[0], *self.rows[1], self.choice):
+        row.value = None
+    if self.trial is None:
+        self.head.value, self.work.layout.display = (
+            '<b>That was the last one. Thank you!</b>',
+            'none',
         )
-        for player, clip in zip(self.players, (self.trial.left, self.trial.right)):
-            player.value = (self.study.folder / 'clips' / f'{clip}.mp4').read_bytes()
+        return
+    self.head.value = (
+        f'<b>{self.trial.done+1} of {self.trial.of}</b> &nbsp; 1: poor &nbsp; 5: excellent'
+    )
+    for player, clip in zip(self.players, (self.trial.left, self.trial.right)):
+        player.value = (self.study.folder / 'clips' / f'{clip}.mp4').read_bytes()
 
-    def press(self, key: int | str) -> None:
-        "What a key of `Keys` does."
-        rows = [*self.rows[0], *self.rows[1]]
-        if key == 'next':
-            self.answer()
-        elif key in ('left', 'right'):
-            self.choice.value = key
-        elif key == 'back':
-            next((row for row in reversed(rows) if row.value is not None), self.choice).value = None
-        elif None in [row.value for row in rows]:
-            next(row for row in rows if row.value is None).value = key
+# %% ../../nbs/apps/02_reader_study_app.ipynb #4ad972e3
+@patch
+def press(self: Desk, key: int | str) -> None:
+    "What a key of `Keys` does."
+    rows = [*self.rows[0], *self.rows[1]]
+    if key == 'next':
+        self.answer()
+    elif key in ('left', 'right'):
+        self.choice.value = key
+    elif key == 'back':
+        next((row for row in reversed(rows) if row.value is not None), self.choice).value = None
+    elif None in [row.value for row in rows]:
+        next(row for row in rows if row.value is None).value = key
 
-    def answer(self) -> None:
-        "Write the answer and go on; or say what is missing."
-        left, right = ([row.value for row in rows] for rows in self.rows)
-        try:
-            if self.choice.value is None:
-                raise ValueError('which one is real? Choose left or right; a guess is an answer')
-            self.study.record(
-                self.reader,
-                self.trial,
-                left,
-                right,
-                self.choice.value,
-                time.monotonic() - self.began,
-            )
-        except ValueError as error:
-            self.says.value = f'<span role="alert">Not yet: {error}.</span>'
-        else:
-            self.turn()
+# %% ../../nbs/apps/02_reader_study_app.ipynb #4ad973e3
+@patch
+def answer(self: Desk) -> None:
+    "Write the answer and go on; or say what is missing."
+    left, right = ([row.value for row in rows] for rows in self.rows)
+    try:
+        if self.choice.value is None:
+            raise ValueError('which one is real? Choose left or right; a guess is an answer')
+        self.study.record(
+            self.reader,
+            self.trial,
+            left,
+            right,
+            self.choice.value,
+            time.monotonic() - self.began,
+        )
+    except ValueError as error:
+        self.says.value = f'<span role="alert">Not yet: {error}.</span>'
+    else:
+        self.turn()
 
 # %% ../../nbs/apps/02_reader_study_app.ipynb #4ad97a01
 def rate(

@@ -8,6 +8,7 @@ __all__ = ['seeded', 'BatchRandom']
 # %% ../../nbs/core/01_random.ipynb #imports0
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 # %% ../../nbs/core/01_random.ipynb #3121759c
@@ -31,23 +32,29 @@ class BatchRandom:
     ):
         self.generator, self.part, self.parts = generator, part, parts
 
-    def _mine(self, draw, shape, device):
-        whole = draw(
-            shape[0] * self.parts,
-            *shape[1:],
-            generator=self.generator,
-            device=self.generator.device if self.generator else 'cpu'
-        )
-        return whole[self.part :: self.parts].to(device)
+# %% ../../nbs/core/01_random.ipynb #057621c4
+@patch
+def _mine(self: BatchRandom, draw, shape, device):
+    whole = draw(
+        shape[0] * self.parts,
+        *shape[1:],
+        generator=self.generator,
+        device=self.generator.device if self.generator else 'cpu'
+    )
+    return whole[self.part :: self.parts].to(device)
 
-    def normal(
-        self, *shape: int, device: torch.device | str = 'cpu'
-    ) -> Tensor:  # of that shape; the first axis counts this process's clips
-        "Standard normal numbers."
-        return self._mine(torch.randn, shape, device)
+# %% ../../nbs/core/01_random.ipynb #057622c4
+@patch
+def normal(
+    self: BatchRandom, *shape: int, device: torch.device | str = 'cpu'
+) -> Tensor:  # of that shape; the first axis counts this process's clips
+    "Standard normal numbers."
+    return self._mine(torch.randn, shape, device)
 
-    def uniform(
-        self, *shape: int, device: torch.device | str = 'cpu'
-    ) -> Tensor:  # of that shape; the first axis counts this process's clips
-        "Numbers in [0,1)."
-        return self._mine(torch.rand, shape, device)
+# %% ../../nbs/core/01_random.ipynb #057623c4
+@patch
+def uniform(
+    self: BatchRandom, *shape: int, device: torch.device | str = 'cpu'
+) -> Tensor:  # of that shape; the first axis counts this process's clips
+    "Numbers in [0,1)."
+    return self._mine(torch.rand, shape, device)

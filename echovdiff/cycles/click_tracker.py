@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.files import InputError
@@ -289,14 +290,6 @@ class ClickTracker:
     )  # frame, from 0: its mask (h w), or clicks in it
     name: str = 'click tracker'  # what to call it in reports
 
-    def marked(
-        self,
-        frame: int,  # from 0
-        mark: Tensor | list[Click],  # its mask (h w), or clicks in it
-    ) -> 'ClickTracker':  # another tracker, with this mark too
-        "One more correction; it replaces what was said of that frame before."
-        return ClickTracker({**self.marks, frame: mark}, self.name)
-
     def __call__(
         self,
         video: Tensor,  # (t 1 h w) intensity in [0,1]
@@ -317,3 +310,13 @@ class ClickTracker:
             runs.append(masks)
             far.append(112 / video.shape[-2] * way + 0.02 * (torch.arange(len(video)) - f).abs())
         return blend(torch.stack(runs), torch.stack(far))
+
+# %% ../../nbs/cycles/02_click_tracker.ipynb #4d5cc101
+@patch
+def marked(
+    self: ClickTracker,
+    frame: int,  # from 0
+    mark: Tensor | list[Click],  # its mask (h w), or clicks in it
+) -> 'ClickTracker':  # another tracker, with this mark too
+    "One more correction; it replaces what was said of that frame before."
+    return ClickTracker({**self.marks, frame: mark}, self.name)

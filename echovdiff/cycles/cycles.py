@@ -13,6 +13,7 @@ from textwrap import fill
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from scipy.ndimage import median_filter
@@ -158,16 +159,18 @@ class Cycle:
     heart_rate: float  # beats per minute
     reason: str | None = None  # why it was rejected; None if accepted
 
-    @property
-    def part(self) -> str:
-        return (
-            'whole' if self.ed2 is not None else 'systole' if self.ed < self.es else 'diastole'
-        )  # as in `Beat`
+# %% ../../nbs/cycles/01_cycles.ipynb #e24ef101
+@patch(as_prop=True)
+def part(self: Cycle) -> str:
+    return (
+        'whole' if self.ed2 is not None else 'systole' if self.ed < self.es else 'diastole'
+    )  # as in `Beat`
 
-    @property
-    def span(self) -> slice:  # its frames, both ends included
-        first, *_, last = sorted(n for n in (self.ed, self.es, self.ed2) if n is not None)
-        return slice(first, last + 1)
+# %% ../../nbs/cycles/01_cycles.ipynb #e24ef208
+@patch(as_prop=True)
+def span(self: Cycle) -> slice:  # its frames, both ends included
+    first, *_, last = sorted(n for n in (self.ed, self.es, self.ed2) if n is not None)
+    return slice(first, last + 1)
 
 # %% ../../nbs/cycles/01_cycles.ipynb #dc15fae4
 def _seen(

@@ -18,6 +18,7 @@ from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from torch import Tensor, nn
@@ -84,38 +85,41 @@ class Hint:
         if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
             raise InputError(f'expected a box as (left, top, right, bottom), got {tuple(self.box)}')
 
-    @property
-    def places(self) -> list[tuple[float, float]]:
-        "All (x, y) that the hint names, px."
-        return [(x, y) for x, y, _ in self.clicks] + (
-            [self.box[:2], self.box[2:]] if self.box is not None else []
-        )
+# %% ../../nbs/cycles/03_medsam2.ipynb #c4b561e3
+@patch(as_prop=True)
+def places(self: Hint) -> list[tuple[float, float]]:
+    "All (x, y) that the hint names, px."
+    return [(x, y) for x, y, _ in self.clicks] + (
+        [self.box[:2], self.box[2:]] if self.box is not None else []
+    )
 
-    def plot(
-        self,
-        frame: Tensor,  # (c h w) the frame that is meant
-        ax: Axes | None = None,  # where to draw; a new figure without it
-    ) -> Axes:  # the axes drawn on
-        "The frame with the hint on it: + inside, x outside."
-        ax = ax or plt.subplots(figsize=(2.6, 2.6))[1]
-        ax.imshow(frame[0], cmap='gray', vmin=0, vmax=1)
-        for x, y, inside in self.clicks:
-            ax.plot(x, y, '+' if inside else 'x', color=COLORS['pred'], ms=9, mew=2)
-        if self.box is not None:
-            ax.add_patch(
-                plt.Rectangle(
-                    self.box[:2],
-                    self.box[2] - self.box[0],
-                    self.box[3] - self.box[1],
-                    fill=False,
-                    ec=COLORS['pred'],
-                    lw=1.5,
-                )
+# %% ../../nbs/cycles/03_medsam2.ipynb #c4b562e3
+@patch
+def plot(
+    self: Hint,
+    frame: Tensor,  # (c h w) the frame that is meant
+    ax: Axes | None = None,  # where to draw; a new figure without it
+) -> Axes:  # the axes drawn on
+    "The frame with the hint on it: + inside, x outside."
+    ax = ax or plt.subplots(figsize=(2.6, 2.6))[1]
+    ax.imshow(frame[0], cmap='gray', vmin=0, vmax=1)
+    for x, y, inside in self.clicks:
+        ax.plot(x, y, '+' if inside else 'x', color=COLORS['pred'], ms=9, mew=2)
+    if self.box is not None:
+        ax.add_patch(
+            plt.Rectangle(
+                self.box[:2],
+                self.box[2] - self.box[0],
+                self.box[3] - self.box[1],
+                fill=False,
+                ec=COLORS['pred'],
+                lw=1.5,
             )
-        if self.mask is not None:
-            ax.contour(self.mask, [0.5], colors=COLORS['pred'], linewidths=1.5)
-        ax.axis('off')
-        return ax
+        )
+    if self.mask is not None:
+        ax.contour(self.mask, [0.5], colors=COLORS['pred'], linewidths=1.5)
+    ax.axis('off')
+    return ax
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #393cc1c3
 def check_hints(hints: Sequence[Hint], video: Tensor) -> None:  # video (t c h w)
@@ -243,39 +247,39 @@ class MedSAM2Segmenter:
             .to(video.device)
         )
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: (
-            str | Path
-        ),  # a folder that `convert_medsam2` wrote, or a name on the Hugging Face hub
-        hints: Sequence[Hint] = (),  # may come later, by `replace`
-    ) -> 'MedSAM2Segmenter':
-        "The segmenter with stored weights. InputError where there are none, or not all."
-        try:
-            if Path(source).is_dir():
-                (
-                    Path(source) / 'config.json'
-                ).stat()  # without it, transformers would take Meta's, at 1024 px
-            model, told = _sam2().Sam2VideoModel.from_pretrained(source, output_loading_info=True)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f'no weights of SAM 2 in {source}; expected a folder that tools/convert_medsam2.py'
-                ' wrote, or a name on the hub'
-            ) from error
-        if told['missing_keys']:
-            raise InputError(
-                f"the weights in {source} lack {len(told['missing_keys'])} tensors, such as"
-                f" {min(told['missing_keys'])}; convert them again"
-            )
-        origin = Path(source) / ORIGIN
-        return cls(
-            model.float(),
-            hints,
-            json.loads(origin.read_text())['name'] if origin.exists() else str(source),
-        )
 
 ORIGIN = 'medsam2.json'  # where the weights of a folder come from
+
+# %% ../../nbs/cycles/03_medsam2.ipynb #9182b101
+@patch(cls_method=True)
+def from_pretrained(
+    cls: MedSAM2Segmenter,
+    source: str | Path,  # a folder that `convert_medsam2` wrote, or a name on the Hugging Face hub
+    hints: Sequence[Hint] = (),  # may come later, by `replace`
+) -> 'MedSAM2Segmenter':
+    "The segmenter with stored weights. InputError where there are none, or not all."
+    try:
+        if Path(source).is_dir():
+            (
+                Path(source) / 'config.json'
+            ).stat()  # without it, transformers would take Meta's, at 1024 px
+        model, told = _sam2().Sam2VideoModel.from_pretrained(source, output_loading_info=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f'no weights of SAM 2 in {source}; expected a folder that tools/convert_medsam2.py'
+            ' wrote, or a name on the hub'
+        ) from error
+    if told['missing_keys']:
+        raise InputError(
+            f"the weights in {source} lack {len(told['missing_keys'])} tensors, such as"
+            f" {min(told['missing_keys'])}; convert them again"
+        )
+    origin = Path(source) / ORIGIN
+    return cls(
+        model.float(),
+        hints,
+        json.loads(origin.read_text())['name'] if origin.exists() else str(source),
+    )
 
 # %% ../../nbs/cycles/03_medsam2.ipynb #dc2ade54
 def box_hint(

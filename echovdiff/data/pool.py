@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -58,47 +59,46 @@ class Pool:
     def __len__(self):
         return len(self.video)
 
-    def images(self, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
-        "The pictures of beat `i`."
-        return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
+# %% ../../nbs/data/02_pool.ipynb #8537d102
+@patch
+def images(self: Pool, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
+    "The pictures of beat `i`."
+    return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
 
-    @classmethod
-    def build(
-        cls,
-        folder: str | Path,  # where to put it; what was made there before is opened
-        n: int,  # beats
-        seed: int = 0,  # another seed, other hearts
-        frames: int = 32,
-        size: int = 112,  # frames a beat, image side in px
-        workers: int = 2,  # processes
-    ):  # the `Pool`
-        """Render `n` phantom beats. The folder appears when it is complete. ValueError if it holds
-        others."""
-        facts = dict(kind='phantom', beats=n, seed=seed, frames=frames, size=size)
-        if found := already(cls, folder, facts):
-            return found
-        beats = Parallel(workers, return_as='generator')(
-            delayed(render)(i, seed, frames, size) for i in range(n)
-        )
-        with whole_folder(folder) as part:
-            arrays = [
-                np.lib.format.open_memmap(
-                    part / f'{k}.npy', 'w+', np.uint8, (n, frames, size, size)
-                )
-                for k in ('video', 'mask')
-            ]
-            truth = np.zeros((n, 3), np.float32)
-            for i, (*images, numbers) in enumerate(
-                tqdm(beats, total=n, desc='beats', mininterval=2)
-            ):
-                for array, image in zip(arrays, images):
-                    array[i] = image
-                truth[i] = numbers
-            for array in arrays:
-                array.flush()
-            np.save(part / 'truth.npy', truth)
-            (part / 'pool.json').write_text(json.dumps(facts))
-        return cls(folder)
+# %% ../../nbs/data/02_pool.ipynb #8537d202
+@patch(cls_method=True)
+def build(
+    cls: Pool,
+    folder: str | Path,  # where to put it; what was made there before is opened
+    n: int,  # beats
+    seed: int = 0,  # another seed, other hearts
+    frames: int = 32,
+    size: int = 112,  # frames a beat, image side in px
+    workers: int = 2,  # processes
+):  # the `Pool`
+    """Render `n` phantom beats. The folder appears when it is complete. ValueError if it holds
+    others."""
+    facts = dict(kind='phantom', beats=n, seed=seed, frames=frames, size=size)
+    if found := already(cls, folder, facts):
+        return found
+    beats = Parallel(workers, return_as='generator')(
+        delayed(render)(i, seed, frames, size) for i in range(n)
+    )
+    with whole_folder(folder) as part:
+        arrays = [
+            np.lib.format.open_memmap(part / f'{k}.npy', 'w+', np.uint8, (n, frames, size, size))
+            for k in ('video', 'mask')
+        ]
+        truth = np.zeros((n, 3), np.float32)
+        for i, (*images, numbers) in enumerate(tqdm(beats, total=n, desc='beats', mininterval=2)):
+            for array, image in zip(arrays, images):
+                array[i] = image
+            truth[i] = numbers
+        for array in arrays:
+            array.flush()
+        np.save(part / 'truth.npy', truth)
+        (part / 'pool.json').write_text(json.dumps(facts))
+    return cls(folder)
 
 # %% ../../nbs/data/02_pool.ipynb #23a49d46
 def read_loop(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import zarr
+from fastcore.basics import patch
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
@@ -170,44 +171,50 @@ class Store:
             f"Store({len(self)} beats of {self.about['frames']} frames, in {len(self.ends)} parts)"
         )
 
-    def _open(self, number):  # array and lines of one part
-        part = part_folder(self.folder, number)
-        return zarr.open_array(part / 'pixels', mode='r'), list(read_table(part / 'beats.csv'))
-
-    def _find(self, i):  # equation (1): array and lines of the part, row in it
-        if not -len(self) <= i < len(self):
-            raise IndexError(f'beat {i} was asked of a store of {len(self)}')
-        i %= len(self)
-        p = int(np.searchsorted(self.ends, i, side='right'))
-        return *self._part(p), i - (int(self.ends[p - 1]) if p else 0)
-
-    def row(self, i: int) -> dict[str, str]:  # the line of beat i in beats.csv
-        "What is known of a beat besides its pixels."
-        _, lines, r = self._find(i)
-        return lines[r]
-
     def __getitem__(self, i: int) -> Beat:
         "Beat number `i`."
         pixels, lines, r = self._find(i)
         video, mask = torch.from_numpy(pixels[r]).float().div_(255)
         return _beat(lines[r], video[:, None], mask, self.about['uniform'])
 
-    def rows(self) -> Iterator[dict[str, str]]:
-        "All lines of beats.csv, one at a time."
-        return read_table(self.folder / 'beats.csv')
+# %% ../../nbs/data/05_store.ipynb #94c481d8
+@patch
+def _open(self: Store, number):  # array and lines of one part
+    part = part_folder(self.folder, number)
+    return zarr.open_array(part / 'pixels', mode='r'), list(read_table(part / 'beats.csv'))
 
-    def where(
-        self,
-        **wanted: str,  # column=value, e.g. split='train', part='whole'
-    ) -> list[int]:
-        "The numbers of the beats whose line says so."
-        if unknown := set(wanted) - set(BEATS):
-            raise ValueError(
-                f"no column {', '.join(sorted(unknown))}: beats have {', '.join(BEATS)}"
-            )
-        return [
-            i for i, row in enumerate(self.rows()) if all(row[k] == v for k, v in wanted.items())
-        ]
+# %% ../../nbs/data/05_store.ipynb #94c482d8
+@patch
+def _find(self: Store, i):  # equation (1): array and lines of the part, row in it
+    if not -len(self) <= i < len(self):
+        raise IndexError(f'beat {i} was asked of a store of {len(self)}')
+    i %= len(self)
+    p = int(np.searchsorted(self.ends, i, side='right'))
+    return *self._part(p), i - (int(self.ends[p - 1]) if p else 0)
+
+# %% ../../nbs/data/05_store.ipynb #94c483d8
+@patch
+def row(self: Store, i: int) -> dict[str, str]:  # the line of beat i in beats.csv
+    "What is known of a beat besides its pixels."
+    _, lines, r = self._find(i)
+    return lines[r]
+
+# %% ../../nbs/data/05_store.ipynb #94c484d8
+@patch
+def rows(self: Store) -> Iterator[dict[str, str]]:
+    "All lines of beats.csv, one at a time."
+    return read_table(self.folder / 'beats.csv')
+
+# %% ../../nbs/data/05_store.ipynb #94c485d8
+@patch
+def where(
+    self: Store,
+    **wanted: str,  # column=value, e.g. split='train', part='whole'
+) -> list[int]:
+    "The numbers of the beats whose line says so."
+    if unknown := set(wanted) - set(BEATS):
+        raise ValueError(f"no column {', '.join(sorted(unknown))}: beats have {', '.join(BEATS)}")
+    return [i for i, row in enumerate(self.rows()) if all(row[k] == v for k, v in wanted.items())]
 
 # %% ../../nbs/data/05_store.ipynb #6a8b20fb
 def _beat(
@@ -305,10 +312,14 @@ class StorePool:
     def __len__(self):
         return len(self.beats)
 
-    def images(self, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
-        "The pictures of beat `i`."
-        pixels, _, r = self.store._find(int(self.beats[i]))
-        return torch.from_numpy(pixels[r]).unbind()
+# %% ../../nbs/data/05_store.ipynb #5031b112
+@patch
+def images(
+    self: StorePool, i: int
+) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video, (t h w) uint8 mask
+    "The pictures of beat `i`."
+    pixels, _, r = self.store._find(int(self.beats[i]))
+    return torch.from_numpy(pixels[r]).unbind()
 
 # %% ../../nbs/data/05_store.ipynb #5031b301
 def open_pool(

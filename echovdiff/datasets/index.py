@@ -22,6 +22,7 @@ import nibabel
 import numpy as np
 import pydicom
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.files import InputError
@@ -71,29 +72,31 @@ class Listing:
     recordings: list[Recording]
     faults: list[str]  # sentences, each with what to do
 
-    def _repr_markdown_(self) -> str:
-        "A line for each view and split, then the faults. No path and no patient."
-        groups = defaultdict(list)
-        for r in self.recordings:
-            groups[r.view or '?', r.split].append(r)
-        rows = [
-            (
-                *key,
-                len(rs),
-                len({r.patient for r in rs}),
-                sum(r.ef is not None for r in rs),
-                sum(bool(r.tracings or r.labels) for r in rs),
-            )
-            for key, rs in sorted(groups.items())
-        ]
-        head = ('view', 'split', 'recordings', 'patients', 'with EF', 'with masks'), ('---',) * 6
-        return '\n'.join([
-            f'**{self.format}**',
-            '',
-            *('|'.join(map(str, row)) for row in (*head, *rows)),
-            '',
-            *(f'- {f}' for f in self.faults),
-        ])
+# %% ../../nbs/datasets/01_index.ipynb #09bd6185
+@patch
+def _repr_markdown_(self: Listing) -> str:
+    "A line for each view and split, then the faults. No path and no patient."
+    groups = defaultdict(list)
+    for r in self.recordings:
+        groups[r.view or '?', r.split].append(r)
+    rows = [
+        (
+            *key,
+            len(rs),
+            len({r.patient for r in rs}),
+            sum(r.ef is not None for r in rs),
+            sum(bool(r.tracings or r.labels) for r in rs),
+        )
+        for key, rs in sorted(groups.items())
+    ]
+    head = ('view', 'split', 'recordings', 'patients', 'with EF', 'with masks'), ('---',) * 6
+    return '\n'.join([
+        f'**{self.format}**',
+        '',
+        *('|'.join(map(str, row)) for row in (*head, *rows)),
+        '',
+        *(f'- {f}' for f in self.faults),
+    ])
 
 # %% ../../nbs/datasets/01_index.ipynb #8980a7c2
 FOLDS = ('train',) * 8 + ('val', 'test')  # the split of each of ten folds

@@ -19,6 +19,7 @@ import nibabel
 import numpy as np
 import pydicom
 import torch
+from fastcore.basics import patch
 from skimage.draw import polygon2mask
 
 from ..core.files import InputError, whole_folder
@@ -44,30 +45,31 @@ class Film:
     split: str = 'train'  # 'train', 'val' or 'test'
     view: str = 'A4C'  # 'A4C', 'A2C' or 'PSAX'
 
-    @classmethod
-    def from_phantom(
-        cls,
-        generator: torch.Generator,
-        name: str,  # what to call the film
-        seconds: float = 3.5,  # length; enough for one whole beat of the slowest heart
-        size: int = 112,  # image side, px
-        **facts,  # the other fields, e.g. `split='val'`
-    ):  # a `Film`
-        "A few beats of a made heart."
-        c = cine(generator, seconds=seconds, size=size)
-        ed = c.ed[0]
-        es = next(e for e in c.es if e > ed)
-        byte = (c.video[:, 0] * 255).round().byte().numpy()
-        return cls(
-            byte,
-            (c.mask > 0.5).numpy(),
-            c.fps,
-            round(ed),
-            round(es),
-            c.ef[int(ed > 0)],
-            name,
-            **facts,
-        )  # a film opens within an older beat
+# %% ../../nbs/datasets/00_mock.ipynb #79ec81d4
+@patch(cls_method=True)
+def from_phantom(
+    cls: Film,
+    generator: torch.Generator,
+    name: str,  # what to call the film
+    seconds: float = 3.5,  # length; enough for one whole beat of the slowest heart
+    size: int = 112,  # image side, px
+    **facts,  # the other fields, e.g. `split='val'`
+):  # a `Film`
+    "A few beats of a made heart."
+    c = cine(generator, seconds=seconds, size=size)
+    ed = c.ed[0]
+    es = next(e for e in c.es if e > ed)
+    byte = (c.video[:, 0] * 255).round().byte().numpy()
+    return cls(
+        byte,
+        (c.mask > 0.5).numpy(),
+        c.fps,
+        round(ed),
+        round(es),
+        c.ef[int(ed > 0)],
+        name,
+        **facts,
+    )  # a film opens within an older beat
 
 # %% ../../nbs/datasets/00_mock.ipynb #c802d8bd
 def chords(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom, seeded
@@ -295,61 +296,69 @@ class MonaiPeer(Stage):
             for kind in (schedulers.DDPMScheduler, schedulers.DDIMScheduler)
         )
 
-    def build(self, nets, c: MonaiConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
-        "The network; MONAI's own."
-        return nets.DiffusionModelUNet(
-            3,
-            2 * c.latent + 1,
-            c.latent,
-            num_res_blocks=1,
-            channels=c.channels,
-            attention_levels=c.attention,
-            norm_num_groups=8,
-            num_head_channels=8,
-        )
+# %% ../../nbs/evaluate/04_baselines.ipynb #ef612101
+@patch
+def build(self: MonaiPeer, nets, c: MonaiConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
+    "The network; MONAI's own."
+    return nets.DiffusionModelUNet(
+        3,
+        2 * c.latent + 1,
+        c.latent,
+        num_res_blocks=1,
+        channels=c.channels,
+        attention_levels=c.attention,
+        norm_num_groups=8,
+        num_head_channels=8,
+    )
 
-    def predict(
-        self,
-        x: Tensor,  # (b c t h w) noisy latents, sides multiples of 4
-        k: Tensor,  # (b) diffusion step
-        prompt: Tensor,  # (b c h w)
-    ) -> Tensor:  # (b c t h w) v
-        "One look of the U-Net."
-        still = prompt[:, :, None].expand_as(x)
-        along = torch.linspace(0, 1, x.shape[2], device=x.device)[:, None, None].expand(
-            len(x), 1, -1, *x.shape[3:]
-        )
-        return self.unet(torch.cat([x, still, along], 1), k)
+# %% ../../nbs/evaluate/04_baselines.ipynb #ef612201
+@patch
+def predict(
+    self: MonaiPeer,
+    x: Tensor,  # (b c t h w) noisy latents, sides multiples of 4
+    k: Tensor,  # (b) diffusion step
+    prompt: Tensor,  # (b c h w)
+) -> Tensor:  # (b c t h w) v
+    "One look of the U-Net."
+    still = prompt[:, :, None].expand_as(x)
+    along = torch.linspace(0, 1, x.shape[2], device=x.device)[:, None, None].expand(
+        len(x), 1, -1, *x.shape[3:]
+    )
+    return self.unet(torch.cat([x, still, along], 1), k)
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        "MONAI's v-prediction; the prompt is the clip's first frame."
-        z, chance = rearrange(batch['z'], 'b t c h w -> b c t h w'), chance or BatchRandom()
-        noise, k = (
-            chance.normal(*z.shape, device=z.device),
-            (1000 * chance.uniform(len(z), device=z.device)).long(),
-        )
-        said = self.predict(
-            self.noise.add_noise(original_samples=z, noise=noise, timesteps=k), k, z[:, :, 0]
-        )
-        return dict(loss=F.mse_loss(said.float(), self.noise.get_velocity(z, noise, k)))
+# %% ../../nbs/evaluate/04_baselines.ipynb #ef612301
+@patch
+def loss(
+    self: MonaiPeer, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    "MONAI's v-prediction; the prompt is the clip's first frame."
+    z, chance = rearrange(batch['z'], 'b t c h w -> b c t h w'), chance or BatchRandom()
+    noise, k = (
+        chance.normal(*z.shape, device=z.device),
+        (1000 * chance.uniform(len(z), device=z.device)).long(),
+    )
+    said = self.predict(
+        self.noise.add_noise(original_samples=z, noise=noise, timesteps=k), k, z[:, :, 0]
+    )
+    return dict(loss=F.mse_loss(said.float(), self.noise.get_velocity(z, noise, k)))
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prompt: Tensor,  # (b c h w) latent of the first frame
-        frames: int,
-        generator: torch.Generator,
-        steps: int = 50,
-    ) -> Tensor:  # (b t c h w)
-        "Draw by MONAI's DDIM."
-        b, c, h, w = prompt.shape
-        x = torch.randn(b, c, frames, h, w, generator=generator).to(prompt)
-        self.solver.set_timesteps(steps)
-        for k in self.solver.timesteps:
-            x = self.solver.step(self.predict(x, k.expand(b).to(x.device), prompt), int(k), x)[0]
-        return rearrange(x, 'b c t h w -> b t c h w')
+# %% ../../nbs/evaluate/04_baselines.ipynb #ef612408
+@patch
+@torch.no_grad()
+def sample(
+    self: MonaiPeer,
+    prompt: Tensor,  # (b c h w) latent of the first frame
+    frames: int,
+    generator: torch.Generator,
+    steps: int = 50,
+) -> Tensor:  # (b t c h w)
+    "Draw by MONAI's DDIM."
+    b, c, h, w = prompt.shape
+    x = torch.randn(b, c, frames, h, w, generator=generator).to(prompt)
+    self.solver.set_timesteps(steps)
+    for k in self.solver.timesteps:
+        x = self.solver.step(self.predict(x, k.expand(b).to(x.device), prompt), int(k), x)[0]
+    return rearrange(x, 'b c t h w -> b t c h w')
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612402
 @dataclass(frozen=True)
@@ -373,22 +382,24 @@ class LucidPeer(MonaiPeer):
     def __init__(self, config: LucidConfig = LucidConfig()):
         super().__init__(config)
 
-    def build(self, nets, c: LucidConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
-        "The network."
-        try:
-            from video_diffusion_pytorch import Unet3D
-        except (ImportError, RuntimeError) as error:
-            raise ImportError(
-                "this rival needs video-diffusion-pytorch, and a torchvision that fits torch"
-                f" ({error}): pip install 'echovdiff[peers]', in an environment of its own"
-            ) from None
-        net = Unet3D(c.dim, channels=2 * c.latent + 1, out_dim=c.latent, dim_mults=c.mults)
-        for layer in net.modules():
-            if getattr(layer, 'rotary_emb', None):
-                layer.rotary_emb = deepcopy(
-                    layer.rotary_emb
-                )  # all share one, which safetensors would refuse
-        return net
+# %% ../../nbs/evaluate/04_baselines.ipynb #ef612103
+@patch
+def build(self: LucidPeer, nets, c: LucidConfig) -> nn.Module:  # (b 2c+1 t h w) -> (b c t h w)
+    "The network."
+    try:
+        from video_diffusion_pytorch import Unet3D
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            "this rival needs video-diffusion-pytorch, and a torchvision that fits torch"
+            f" ({error}): pip install 'echovdiff[peers]', in an environment of its own"
+        ) from None
+    net = Unet3D(c.dim, channels=2 * c.latent + 1, out_dim=c.latent, dim_mults=c.mults)
+    for layer in net.modules():
+        if getattr(layer, 'rotary_emb', None):
+            layer.rotary_emb = deepcopy(
+                layer.rotary_emb
+            )  # all share one, which safetensors would refuse
+    return net
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #ef612404
 @dataclass

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from fastcore.basics import patch
 from joblib import Parallel, delayed
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -103,6 +104,7 @@ GROUPS = dict(
     painted=PAINTED, peers=PEERS, apart=APART, moved=tuple(MOVED), others=OTHERS, sweep=tuple(SWEEP)
 )
 
+
 @dataclass(frozen=True)
 class BenchPlan:
     "How much every contender learns, and how it is examined."
@@ -139,86 +141,95 @@ class BenchPlan:
                 f" them ({', '.join(GROUPS)}); got {'; '.join(strange)}"
             )
 
-    def networks_of(
-        self,
-        name: str,  # of a contender
-    ) -> tuple[str, ...]:
-        "What has to be trained for it."
-        return MOVED[name][:2] if name in MOVED else (name,) if name in TRAINED else ()
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91150
+@patch
+def networks_of(
+    self: BenchPlan,
+    name: str,  # of a contender
+) -> tuple[str, ...]:
+    "What has to be trained for it."
+    return MOVED[name][:2] if name in MOVED else (name,) if name in TRAINED else ()
 
-    @property
-    def networks(self) -> list[str]:
-        "All that has to be trained."
-        return list(dict.fromkeys(net for name in self.who for net in self.networks_of(name)))
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91250
+@patch(as_prop=True)
+def networks(self: BenchPlan) -> list[str]:
+    "All that has to be trained."
+    return list(dict.fromkeys(net for name in self.who for net in self.networks_of(name)))
 
-    @classmethod
-    def quick(cls):
-        return cls(
-            beats=48,
-            steps=30,
-            monai_steps=10,
-            moving_steps=60,
-            exam=Protocol(n=6, seeds=(0,)),
-            who=(*PAINTED, *MOVED, *OTHERS),
-        )
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91350
+@patch(cls_method=True)
+def quick(cls: BenchPlan):
+    return cls(
+        beats=48,
+        steps=30,
+        monai_steps=10,
+        moving_steps=60,
+        exam=Protocol(n=6, seeds=(0,)),
+        who=(*PAINTED, *MOVED, *OTHERS),
+    )
 
-    @classmethod
-    def tiny(cls):
-        return cls(
-            4,
-            2,
-            2,
-            2,
-            Protocol(n=2, seeds=(0,)),
-            BackboneConfig(dim=32, layers=1, heads=2),
-            MonaiConfig.tiny(),
-            LucidConfig.tiny(),
-            replace(VRDMConfig.tiny(), reps=128),
-            (2, 8),
-            (2, 8),
-            ('D', 'D, moved', 'frozen'),
-        )
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91450
+@patch(cls_method=True)
+def tiny(cls: BenchPlan):
+    return cls(
+        4,
+        2,
+        2,
+        2,
+        Protocol(n=2, seeds=(0,)),
+        BackboneConfig(dim=32, layers=1, heads=2),
+        MonaiConfig.tiny(),
+        LucidConfig.tiny(),
+        replace(VRDMConfig.tiny(), reps=128),
+        (2, 8),
+        (2, 8),
+        ('D', 'D, moved', 'frozen'),
+    )
 
-    def network(
-        self,
-        name: str,  # of `networks`
-    ) -> tuple[
-        type[Stage], Any, str
-    ]:  # its class, its config, what it learns from: 'phase', 'carried', 'time' or 'motion'
-        "What is trained."
-        both, base = ('content', 'motion'), replace(LVDMConfig(), backbone=self.backbone)
-        lvdm = lambda seats, kind='phase', **more: (
-            LVDM,
-            replace(base, injected=seats, **more),
-            kind,
-        )
-        motion = lambda *hears: (Motion, MotionConfig(hears=hears), 'motion')
-        return {
-            'A': lvdm(()),
-            'B': lvdm(('motion',)),
-            'C': lvdm(('content',)),
-            'D': lvdm(both),
-            'D, no prompt': lvdm(both, prompt=False),
-            'D, carried': lvdm(both, 'carried'),
-            'clock': lvdm(('motion',), 'time'),
-            'MONAI': (MonaiPeer, self.monai, 'time'),
-            'Unet3D': (LucidPeer, self.lucid, 'time'),
-            'VRDM': (VRDM, self.vrdm, 'phase'),
-            'VRDM, clock': (VRDM, self.vrdm, 'time'),
-            'motion A': motion(),
-            'motion B': motion('theta'),
-            'motion C': motion('reps'),
-            'motion D': motion('reps', 'theta'),
-        }[name]
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91550
+@patch
+def network(
+    self: BenchPlan,
+    name: str,  # of `networks`
+) -> tuple[
+    type[Stage], Any, str
+]:  # its class, its config, what it learns from: 'phase', 'carried', 'time' or 'motion'
+    "What is trained."
+    both, base = ('content', 'motion'), replace(LVDMConfig(), backbone=self.backbone)
+    lvdm = lambda seats, kind='phase', **more: (
+        LVDM,
+        replace(base, injected=seats, **more),
+        kind,
+    )
+    motion = lambda *hears: (Motion, MotionConfig(hears=hears), 'motion')
+    return {
+        'A': lvdm(()),
+        'B': lvdm(('motion',)),
+        'C': lvdm(('content',)),
+        'D': lvdm(both),
+        'D, no prompt': lvdm(both, prompt=False),
+        'D, carried': lvdm(both, 'carried'),
+        'clock': lvdm(('motion',), 'time'),
+        'MONAI': (MonaiPeer, self.monai, 'time'),
+        'Unet3D': (LucidPeer, self.lucid, 'time'),
+        'VRDM': (VRDM, self.vrdm, 'phase'),
+        'VRDM, clock': (VRDM, self.vrdm, 'time'),
+        'motion A': motion(),
+        'motion B': motion('theta'),
+        'motion C': motion('reps'),
+        'motion D': motion('reps', 'theta'),
+    }[name]
 
-    def schedule(
-        self,
-        name: str,  # of `networks`
-    ) -> tuple[int, tuple[int, int]]:  # steps, size of a step
-        "How much it learns."
-        if name in ('MONAI', *APART):
-            return self.monai_steps, self.size
-        return (self.steps, self.size) if name in PAINTED else (self.moving_steps, self.moving_size)
+# %% ../../nbs/evaluate/06_benchmark.ipynb #e8a91650
+@patch
+def schedule(
+    self: BenchPlan,
+    name: str,  # of `networks`
+) -> tuple[int, tuple[int, int]]:  # steps, size of a step
+    "How much it learns."
+    if name in ('MONAI', *APART):
+        return self.monai_steps, self.size
+    return (self.steps, self.size) if name in PAINTED else (self.moving_steps, self.moving_size)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad565fb
 def file_slug(name: str) -> str:  # of a contender; of its files

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -112,22 +113,29 @@ class MemorizationVerdict:
     real: Tensor  # (m) distances of held-out real beats to theirs, rising
     q: float  # share of real beats that are closer than the threshold
 
-    @property
-    def threshold(self) -> float:
-        return self.real.quantile(self.q).item()  # closer than this is flagged
+# %% ../../nbs/evaluate/07_memorization.ipynb #b6f581d8
+@patch(as_prop=True)
+def threshold(self: MemorizationVerdict) -> float:
+    return self.real.quantile(self.q).item()  # closer than this is flagged
 
-    @property
-    def flagged(self) -> Tensor:
-        return self.distance < self.threshold  # (n) bool
+# %% ../../nbs/evaluate/07_memorization.ipynb #b6f582d1
+@patch(as_prop=True)
+def flagged(self: MemorizationVerdict) -> Tensor:
+    return self.distance < self.threshold  # (n) bool
 
-    @property
-    def percentile(self) -> Tensor:
-        return self.among(self.distance)  # (n) share of real beats that are as near or nearer
+# %% ../../nbs/evaluate/07_memorization.ipynb #b6f583d1
+@patch(as_prop=True)
+def percentile(self: MemorizationVerdict) -> Tensor:
+    return self.among(self.distance)  # (n) share of real beats that are as near or nearer
 
-    def among(self, distance: Tensor) -> Tensor:  # (n) -> (n) in [0,1], nan for nan
-        "Equation (2) for any distance."
-        share = torch.searchsorted(self.real, distance.contiguous(), right=True) / len(self.real)
-        return torch.where(distance.isnan(), distance, share)
+# %% ../../nbs/evaluate/07_memorization.ipynb #b6f584d1
+@patch
+def among(
+    self: MemorizationVerdict, distance: Tensor
+) -> Tensor:  # (n) -> (n) in [0,1], nan for nan
+    "Equation (2) for any distance."
+    share = torch.searchsorted(self.real, distance.contiguous(), right=True) / len(self.real)
+    return torch.where(distance.isnan(), distance, share)
 
 # %% ../../nbs/evaluate/07_memorization.ipynb #b6f58101
 def audit(

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from joblib import Parallel, delayed
 from torch import Tensor
 
@@ -77,22 +78,24 @@ class Protocol:
         if self.prompt not in ('any', *PROMPTS):
             raise ValueError(f"prompt must be any, {', '.join(PROMPTS)}; got {self.prompt!r}")
 
-    def task(self, seed: int, i: int, other: bool = False) -> Task:
-        "Heart number `i` of a seed and the frame that is shown; `other`: a heart outside the exam."
-        g = seeded(HELD_OUT, 40, seed, i, other)
-        if self.on == 'phantom':
-            beat = phantom(g)
-        else:
-            pool = StorePool(self.on, 'test')
-            order = torch.randperm(len(pool), generator=seeded(HELD_OUT, 41, seed))
-            beat = stored_beat(pool, int(order[(i + other * len(pool) // 2) % len(pool)]))
-        some = int(torch.randint(len(beat), (), generator=g))
-        frame = (
-            some
-            if self.prompt == 'any'
-            else int(wrap(beat.theta - PROMPTS[self.prompt]).abs().argmin())
-        )
-        return Task(beat, frame, 1000 * seed + i)
+# %% ../../nbs/evaluate/05_protocol.ipynb #22d32101
+@patch
+def task(self: Protocol, seed: int, i: int, other: bool = False) -> Task:
+    "Heart number `i` of a seed and the frame that is shown; `other`: a heart outside the exam."
+    g = seeded(HELD_OUT, 40, seed, i, other)
+    if self.on == 'phantom':
+        beat = phantom(g)
+    else:
+        pool = StorePool(self.on, 'test')
+        order = torch.randperm(len(pool), generator=seeded(HELD_OUT, 41, seed))
+        beat = stored_beat(pool, int(order[(i + other * len(pool) // 2) % len(pool)]))
+    some = int(torch.randint(len(beat), (), generator=g))
+    frame = (
+        some
+        if self.prompt == 'any'
+        else int(wrap(beat.theta - PROMPTS[self.prompt]).abs().argmin())
+    )
+    return Task(beat, frame, 1000 * seed + i)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c83192b
 def perceptual_network() -> Lpips | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from zlib import crc32
 
 import torch
+from fastcore.basics import patch
 from scipy.stats import binomtest
 from torch import Tensor
 
@@ -149,63 +150,77 @@ class Study:
             trial: clips for trial, *clips in about['trials']
         }
 
-    def table(self, reader: str) -> Path:
-        "Where the answers of a reader lie."
-        if not re.fullmatch(r'\w[\w-]*', reader):
-            raise ValueError(f'a reader needs a name of letters, digits, - and _, got {reader!r}')
-        return self.folder / 'answers' / f'{reader}.csv'
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731101
+@patch
+def table(self: Study, reader: str) -> Path:
+    "Where the answers of a reader lie."
+    if not re.fullmatch(r'\w[\w-]*', reader):
+        raise ValueError(f'a reader needs a name of letters, digits, - and _, got {reader!r}')
+    return self.folder / 'answers' / f'{reader}.csv'
 
-    def readers(self) -> list[str]:
-        "Who has answered anything."
-        return sorted(
-            p.stem for p in (self.folder / 'answers').glob('*.csv') if not p.name.startswith('.')
-        )
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731201
+@patch
+def readers(self: Study) -> list[str]:
+    "Who has answered anything."
+    return sorted(
+        p.stem for p in (self.folder / 'answers').glob('*.csv') if not p.name.startswith('.')
+    )
 
-    def answers(self, reader: str) -> list[dict[str, str]]:  # one line a clip
-        "All that a reader has said."
-        return list(read_table(self.table(reader))) if self.table(reader).exists() else []
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731301
+@patch
+def answers(self: Study, reader: str) -> list[dict[str, str]]:  # one line a clip
+    "All that a reader has said."
+    return list(read_table(self.table(reader))) if self.table(reader).exists() else []
 
-    def programme(self, reader: str) -> list[tuple[str, str, str]]:  # trial, left clip, right clip
-        "A reader's trials in a reader's order."
-        g = seeded(self.order, crc32(reader.encode()))
-        flip, order = (
-            torch.rand(len(self.trials), generator=g) < 0.5,
-            torch.randperm(len(self.trials), generator=g).tolist(),
-        )
-        ids = list(self.trials)
-        return [(ids[i], *self.trials[ids[i]][:: -1 if flip[i] else 1]) for i in order]
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731401
+@patch
+def programme(
+    self: Study, reader: str
+) -> list[tuple[str, str, str]]:  # trial, left clip, right clip
+    "A reader's trials in a reader's order."
+    g = seeded(self.order, crc32(reader.encode()))
+    flip, order = (
+        torch.rand(len(self.trials), generator=g) < 0.5,
+        torch.randperm(len(self.trials), generator=g).tolist(),
+    )
+    ids = list(self.trials)
+    return [(ids[i], *self.trials[ids[i]][:: -1 if flip[i] else 1]) for i in order]
 
-    def next(self, reader: str) -> Trial | None:  # None when all is answered
-        "The first trial that has no answer."
-        done = {row['trial'] for row in self.answers(reader)}
-        left = [trial for trial in self.programme(reader) if trial[0] not in done]
-        return Trial(*left[0], len(done), len(self.trials)) if left else None
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731501
+@patch
+def next(self: Study, reader: str) -> Trial | None:  # None when all is answered
+    "The first trial that has no answer."
+    done = {row['trial'] for row in self.answers(reader)}
+    left = [trial for trial in self.programme(reader) if trial[0] not in done]
+    return Trial(*left[0], len(done), len(self.trials)) if left else None
 
-    def record(
-        self,
-        reader: str,
-        trial: Trial,
-        left: Sequence[int],
-        right: Sequence[int],  # 1 to 5 for each of `QUESTIONS`
-        real: str,  # 'left' or 'right'
-        seconds: float = 0.0,  # that it took
-    ) -> None:
-        "Write an answer, at once. A second one for the same trial replaces the first."
-        if real not in ('left', 'right'):
-            raise ValueError(f"which one is real? expected 'left' or 'right', got {real!r}")
-        for side, marks in dict(left=left, right=right).items():
-            for asked, mark in zip(QUESTIONS.values(), (*marks, *[None] * 3)):
-                if mark not in (1, 2, 3, 4, 5):
-                    raise ValueError(
-                        f'{asked} of the {side} beat needs a mark from 1 to 5, got'
-                        f' {"none" if mark is None else mark}'
-                    )
-        rows = [tuple(row.values()) for row in self.answers(reader) if row['trial'] != trial.id]
-        rows += [
-            (trial.id, clip, side, *marks, int(side == real), round(float(seconds), 1))
-            for side, clip, marks in (('left', trial.left, left), ('right', trial.right, right))
-        ]
-        write_table(self.table(reader), COLUMNS, rows)
+# %% ../../nbs/evaluate/08_reader_study.ipynb #a3731601
+@patch
+def record(
+    self: Study,
+    reader: str,
+    trial: Trial,
+    left: Sequence[int],
+    right: Sequence[int],  # 1 to 5 for each of `QUESTIONS`
+    real: str,  # 'left' or 'right'
+    seconds: float = 0.0,  # that it took
+) -> None:
+    "Write an answer, at once. A second one for the same trial replaces the first."
+    if real not in ('left', 'right'):
+        raise ValueError(f"which one is real? expected 'left' or 'right', got {real!r}")
+    for side, marks in dict(left=left, right=right).items():
+        for asked, mark in zip(QUESTIONS.values(), (*marks, *[None] * 3)):
+            if mark not in (1, 2, 3, 4, 5):
+                raise ValueError(
+                    f'{asked} of the {side} beat needs a mark from 1 to 5, got'
+                    f' {"none" if mark is None else mark}'
+                )
+    rows = [tuple(row.values()) for row in self.answers(reader) if row['trial'] != trial.id]
+    rows += [
+        (trial.id, clip, side, *marks, int(side == real), round(float(seconds), 1))
+        for side, clip, marks in (('left', trial.left, left), ('right', trial.right, right))
+    ]
+    write_table(self.table(reader), COLUMNS, rows)
 
 # %% ../../nbs/evaluate/08_reader_study.ipynb #900916fd
 def krippendorff(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -76,60 +77,72 @@ class Scorer(Stage):
         )
         self.phase = nn.Linear(2 * config.width, config.bins)
 
-    def see(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]
-    ) -> tuple[Tensor, Tensor]:  # logits of the mask (b t h w), deep features (b t c h' w')
-        "Every frame on its own."
-        if video.ndim != 5 or video.shape[2] != 1:
-            raise ValueError(
-                f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
-            )
-        seen = self.frames(
-            rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1, output_hidden_states=True
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2101
+@patch
+def see(
+    self: Scorer,
+    video: Tensor,  # (b t 1 h w) in [0,1]
+) -> tuple[Tensor, Tensor]:  # logits of the mask (b t h w), deep features (b t c h' w')
+    "Every frame on its own."
+    if video.ndim != 5 or video.shape[2] != 1:
+        raise ValueError(
+            f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
         )
-        logits = F.interpolate(seen.logits.float(), video.shape[-2:], mode='bicubic')
-        return tuple(
-            x.unflatten(0, video.shape[:2]) for x in (logits[:, 0], seen.hidden_states[-1].float())
-        )
+    seen = self.frames(
+        rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1, output_hidden_states=True
+    )
+    logits = F.interpolate(seen.logits.float(), video.shape[-2:], mode='bicubic')
+    return tuple(
+        x.unflatten(0, video.shape[:2]) for x in (logits[:, 0], seen.hidden_states[-1].float())
+    )
 
-    def corners(
-        self, deep: Tensor
-    ) -> Tensor:  # (b t c h w) -> (b t 4c): what each quarter of the picture shows
-        return F.adaptive_avg_pool2d(deep.flatten(0, 1), 2).flatten(1).unflatten(0, deep.shape[:2])
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2201
+@patch
+def corners(
+    self: Scorer, deep: Tensor
+) -> Tensor:  # (b t c h w) -> (b t 4c): what each quarter of the picture shows
+    return F.adaptive_avg_pool2d(deep.flatten(0, 1), 2).flatten(1).unflatten(0, deep.shape[:2])
 
-    def follow(self, seen: Tensor) -> Tensor:  # (b t 4c) -> (b t n)
-        "The posterior of the phase, frame by frame, from all of them."
-        return self.phase(self.time(seen)[0]).float().softmax(-1)
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2301
+@patch
+def follow(self: Scorer, seen: Tensor) -> Tensor:  # (b t 4c) -> (b t n)
+    "The posterior of the phase, frame by frame, from all of them."
+    return self.phase(self.time(seen)[0]).float().softmax(-1)
 
-    def forward(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]
-    ) -> dict[str, Tensor]:  # mask (b t h w), area (b t) px², posterior (b t n), deep (b t c h' w')
-        logits, deep = self.see(video)
-        mask = logits.sigmoid()
-        return dict(
-            mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)), deep=deep
-        )
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2401
+@patch
+def forward(
+    self: Scorer,
+    video: Tensor,  # (b t 1 h w) in [0,1]
+) -> dict[str, Tensor]:  # mask (b t h w), area (b t) px², posterior (b t n), deep (b t c h' w')
+    logits, deep = self.see(video)
+    mask = logits.sigmoid()
+    return dict(
+        mask=mask, area=mask.sum((2, 3)), posterior=self.follow(self.corners(deep)), deep=deep
+    )
 
-    def features(
-        self,
-        said: dict[str, Tensor],  # its answer to whole beats
-    ) -> Tensor:  # (b 2c): mean and spread over the frames
-        "A beat as the deepest layer sees it, for a Fréchet distance. Not FVD, and never called so."
-        deep = said['deep'].mean((3, 4))
-        return torch.cat([deep.mean(1), deep.std(1)], -1)
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2501
+@patch
+def features(
+    self: Scorer,
+    said: dict[str, Tensor],  # its answer to whole beats
+) -> Tensor:  # (b 2c): mean and spread over the frames
+    "A beat as the deepest layer sees it, for a Fréchet distance. Not FVD, and never called so."
+    deep = said['deep'].mean((3, 4))
+    return torch.cat([deep.mean(1), deep.std(1)], -1)
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        "Stills teach the mask; the features of clips, once they are known, the phase."
-        losses = (
-            phase_losses(self.follow(batch['reps']), batch['theta'])
-            if 'reps' in batch
-            else mask_losses(self.see(batch['video'])[0], batch['mask'])
-        )
-        return dict(loss=sum(losses.values()), **losses)
+# %% ../../nbs/evaluate/03_scorer.ipynb #e15c2601
+@patch
+def loss(
+    self: Scorer, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    "Stills teach the mask; the features of clips, once they are known, the phase."
+    losses = (
+        phase_losses(self.follow(batch['reps']), batch['theta'])
+        if 'reps' in batch
+        else mask_losses(self.see(batch['video'])[0], batch['mask'])
+    )
+    return dict(loss=sum(losses.values()), **losses)
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #d97061ee
 def disturb(

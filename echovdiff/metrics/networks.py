@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 # %% ../../nbs/metrics/02_networks.ipynb #ac8ac11c
@@ -62,16 +63,18 @@ class Mixed(nn.Module):
             Unit(c, e),
         )
 
-    def forward(self, x):
-        return torch.cat(
-            [
-                self.b0(x),
-                self.b1b(self.b1a(x)),
-                self.b2b(self.b2a(x)),
-                self.b3b(pool3d(x, (3, 3, 3), (1, 1, 1))),
-            ],
-            1,
-        )
+# %% ../../nbs/metrics/02_networks.ipynb #ac8ac10a
+@patch
+def forward(self: Mixed, x):
+    return torch.cat(
+        [
+            self.b0(x),
+            self.b1b(self.b1a(x)),
+            self.b2b(self.b2a(x)),
+            self.b3b(pool3d(x, (3, 3, 3), (1, 1, 1))),
+        ],
+        1,
+    )
 
 # %% ../../nbs/metrics/02_networks.ipynb #bc980d23
 MIXED = {
@@ -85,6 +88,7 @@ MIXED = {
     '5b': (256, 160, 320, 32, 128, 128),
     '5c': (384, 192, 384, 48, 128, 128),
 }  # I3D's blocks
+
 
 class I3DNet(nn.Module):
     "I3D for RGB: (n 3 t 224 224) in [-1,1], t at least 9, to (n 400) logits of Kinetics-400."
@@ -102,14 +106,16 @@ class I3DNet(nn.Module):
             c = sum(widths[k] for k in (0, 2, 4, 5))
         self.logits = nn.ModuleDict(dict(conv3d=nn.Conv3d(c, 400, 1)))
 
-    def forward(self, x):
-        x = pool3d(self.Conv3d_1a_7x7(x), (1, 3, 3), (1, 2, 2))
-        x = pool3d(self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x)), (1, 3, 3), (1, 2, 2))
-        for name in MIXED:
-            if name in ('4b', '5b'):
-                x = pool3d(x, *(((3, 3, 3), (2, 2, 2)) if name == '4b' else ((2, 2, 2), (2, 2, 2))))
-            x = getattr(self, f'Mixed_{name}')(x)
-        return self.logits['conv3d'](F.avg_pool3d(x, (2, 7, 7), 1)).mean((2, 3, 4))
+# %% ../../nbs/metrics/02_networks.ipynb #bc980123
+@patch
+def forward(self: I3DNet, x):
+    x = pool3d(self.Conv3d_1a_7x7(x), (1, 3, 3), (1, 2, 2))
+    x = pool3d(self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x)), (1, 3, 3), (1, 2, 2))
+    for name in MIXED:
+        if name in ('4b', '5b'):
+            x = pool3d(x, *(((3, 3, 3), (2, 2, 2)) if name == '4b' else ((2, 2, 2), (2, 2, 2))))
+        x = getattr(self, f'Mixed_{name}')(x)
+    return self.logits['conv3d'](F.avg_pool3d(x, (2, 7, 7), 1)).mean((2, 3, 4))
 
 # %% ../../nbs/metrics/02_networks.ipynb #7a910f1b
 class Conv(nn.Module):
@@ -129,8 +135,10 @@ class Conv(nn.Module):
             c, out, (h, w), stride, (h // 2, w // 2) if padded else 0, bias=False
         ), nn.BatchNorm2d(out, eps=1e-3)
 
-    def forward(self, x):
-        return self.bn(self.conv(x)).relu()
+# %% ../../nbs/metrics/02_networks.ipynb #7a91011b
+@patch
+def forward(self: Conv, x):
+    return self.bn(self.conv(x)).relu()
 
 # %% ../../nbs/metrics/02_networks.ipynb #7a910f01
 class InceptionBlock(nn.Module):
@@ -160,14 +168,18 @@ class InceptionBlock(nn.Module):
             self.paths.append((pool, path))
             self.width += width
 
-    def along(self, x, pool, path):
-        x = pool(x) if pool else x
-        for names in path:
-            x = torch.cat([getattr(self, name)(x) for name in names], 1)
-        return x
+# %% ../../nbs/metrics/02_networks.ipynb #7a910101
+@patch
+def along(self: InceptionBlock, x, pool, path):
+    x = pool(x) if pool else x
+    for names in path:
+        x = torch.cat([getattr(self, name)(x) for name in names], 1)
+    return x
 
-    def forward(self, x):
-        return torch.cat([self.along(x, *path) for path in self.paths], 1)
+# %% ../../nbs/metrics/02_networks.ipynb #7a910201
+@patch
+def forward(self: InceptionBlock, x):
+    return torch.cat([self.along(x, *path) for path in self.paths], 1)
 
 # %% ../../nbs/metrics/02_networks.ipynb #040d89d5
 average = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
@@ -257,10 +269,12 @@ class InceptionNet(nn.Module):
             c = block.width
         self.fc = nn.Linear(c, 1008)  # in the file, though features end before it
 
-    def forward(self, x):
-        x = (stretch(x.float()) - 128) / 128
-        x = halved(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
-        x = halved(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
-        for name in BLOCKS:
-            x = getattr(self, f'Mixed_{name}')(x)
-        return x.mean((2, 3))
+# %% ../../nbs/metrics/02_networks.ipynb #e3054101
+@patch
+def forward(self: InceptionNet, x):
+    x = (stretch(x.float()) - 128) / 128
+    x = halved(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
+    x = halved(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
+    for name in BLOCKS:
+        x = getattr(self, f'Mixed_{name}')(x)
+    return x.mean((2, 3))

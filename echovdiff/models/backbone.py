@@ -16,6 +16,7 @@ import diffusers
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom
@@ -64,36 +65,38 @@ class BackboneBlock(nn.Module):
         )
         self.content, self.motion = None, None  # the seats
 
-    def forward(
-        self,
-        x: Tensor,  # (b t n d): n places of t frames
-        cond: Tensor,  # (b d) embedding of the diffusion step
-        injected=None,  # what the seats are told; see `echovdiff.lvdm`
-    ) -> Tensor:  # (b t n d)
-        b, t, n, _ = x.shape
-        to_space, to_time = 'b t n d -> (b t) n d', 'b t n d -> (b n) t d'
-        h, gate = self.norms[0](rearrange(x, 'b t n d -> b (t n) d'), cond)
-        h = self.space(rearrange(h, 'b (t n) d -> (b t) n d', t=t))
-        x = x + gate[:, None] * rearrange(h, '(b t) n d -> b t n d', b=b)
-        if self.content:
-            x = x + rearrange(
-                self.content(rearrange(x, to_space), injected), '(b t) n d -> b t n d', b=b
-            )
-        h, gate = self.norms[1](rearrange(x, 'b t n d -> b (t n) d'), cond)
-        h = self.time(rearrange(h, 'b (t n) d -> (b n) t d', t=t), angles=self.places(t, x))
-        x = x + gate[:, None] * rearrange(h, '(b n) t d -> b t n d', b=b)
-        if self.motion:
-            x = x + rearrange(
-                self.motion(rearrange(x, to_time), injected), '(b n) t d -> b t n d', b=b
-            )
-        h, gate = self.norms[2](rearrange(x, 'b t n d -> b (t n) d'), cond)
-        return x + rearrange(gate * self.mlp(h), 'b (t n) d -> b t n d', t=t)
-
-    def places(self, t: int, like: Tensor) -> Tensor:  # (t pairs)
-        "Where the frames of a loop stand: evenly round the ring, wherever it starts."
-        return circular_positions(
-            phase_grid(t).to(like), self.time.q.out_features // self.time.heads // 2
+# %% ../../nbs/models/11_backbone.ipynb #35ccc157
+@patch
+def forward(
+    self: BackboneBlock,
+    x: Tensor,  # (b t n d): n places of t frames
+    cond: Tensor,  # (b d) embedding of the diffusion step
+    injected=None,  # what the seats are told; see `echovdiff.lvdm`
+) -> Tensor:  # (b t n d)
+    b, t, n, _ = x.shape
+    to_space, to_time = 'b t n d -> (b t) n d', 'b t n d -> (b n) t d'
+    h, gate = self.norms[0](rearrange(x, 'b t n d -> b (t n) d'), cond)
+    h = self.space(rearrange(h, 'b (t n) d -> (b t) n d', t=t))
+    x = x + gate[:, None] * rearrange(h, '(b t) n d -> b t n d', b=b)
+    if self.content:
+        x = x + rearrange(
+            self.content(rearrange(x, to_space), injected), '(b t) n d -> b t n d', b=b
         )
+    h, gate = self.norms[1](rearrange(x, 'b t n d -> b (t n) d'), cond)
+    h = self.time(rearrange(h, 'b (t n) d -> (b n) t d', t=t), angles=self.places(t, x))
+    x = x + gate[:, None] * rearrange(h, '(b n) t d -> b t n d', b=b)
+    if self.motion:
+        x = x + rearrange(self.motion(rearrange(x, to_time), injected), '(b n) t d -> b t n d', b=b)
+    h, gate = self.norms[2](rearrange(x, 'b t n d -> b (t n) d'), cond)
+    return x + rearrange(gate * self.mlp(h), 'b (t n) d -> b t n d', t=t)
+
+# %% ../../nbs/models/11_backbone.ipynb #35ccc257
+@patch
+def places(self: BackboneBlock, t: int, like: Tensor) -> Tensor:  # (t pairs)
+    "Where the frames of a loop stand: evenly round the ring, wherever it starts."
+    return circular_positions(
+        phase_grid(t).to(like), self.time.q.out_features // self.time.heads // 2
+    )
 
 # %% ../../nbs/models/11_backbone.ipynb #44add3f5
 class Backbone(Stage):
@@ -113,48 +116,57 @@ class Backbone(Stage):
         nn.init.zeros_(self.outward.weight)
         nn.init.zeros_(self.outward.bias)
 
-    @property
-    def width(self) -> int:
-        "Width of the tokens that the seats are told."
-        return self.config.dim
+# %% ../../nbs/models/11_backbone.ipynb #44add1f5
+@patch(as_prop=True)
+def width(self: Backbone) -> int:
+    "Width of the tokens that the seats are told."
+    return self.config.dim
 
-    def doorway(self) -> nn.Module:  # as the entrance: tokens of p numbers to width d
-        "A second entrance, for a second latent beside the noisy one."
-        return nn.Linear(self.inward.in_features, self.config.dim)
+# %% ../../nbs/models/11_backbone.ipynb #44add2f5
+@patch
+def doorway(self: Backbone) -> nn.Module:  # as the entrance: tokens of p numbers to width d
+    "A second entrance, for a second latent beside the noisy one."
+    return nn.Linear(self.inward.in_features, self.config.dim)
 
-    def tokens(
-        self,
-        z: Tensor,  # (b t c h w) latents
-    ) -> Tensor:  # (b t n p): n tokens of p numbers each
-        "Fold patches into tokens."
-        return rearrange(
-            z, 'b t c (h p) (w q) -> b t (h w) (c p q)', p=self.config.patch, q=self.config.patch
-        )
+# %% ../../nbs/models/11_backbone.ipynb #44add3fc
+@patch
+def tokens(
+    self: Backbone,
+    z: Tensor,  # (b t c h w) latents
+) -> Tensor:  # (b t n p): n tokens of p numbers each
+    "Fold patches into tokens."
+    return rearrange(
+        z, 'b t c (h p) (w q) -> b t (h w) (c p q)', p=self.config.patch, q=self.config.patch
+    )
 
-    def forward(
-        self,
-        z: Tensor,  # (b t c h w) noisy latents
-        k: Tensor,  # (b) diffusion step
-        injected=None,  # what the seats are told
-        beside: Tensor | None = None,  # (b t n d) added to the tokens at the entrance
-    ) -> Tensor:  # (b t c h w) v
-        "Predict v."
-        x = self.inward(self.tokens(z)) + self.place
-        if beside is not None:
-            x = x + beside
-        cond = self.step(fourier_features(k / TRAINING_STEPS, 64))
-        for block in self.blocks:
-            x = block(x, cond, injected)
-        p, h = self.config.patch, self.config.side // self.config.patch
-        return rearrange(
-            self.outward(self.norm(x)), 'b t (h w) (c p q) -> b t c (h p) (w q)', p=p, q=p, h=h
-        )
+# %% ../../nbs/models/11_backbone.ipynb #44add4f5
+@patch
+def forward(
+    self: Backbone,
+    z: Tensor,  # (b t c h w) noisy latents
+    k: Tensor,  # (b) diffusion step
+    injected=None,  # what the seats are told
+    beside: Tensor | None = None,  # (b t n d) added to the tokens at the entrance
+) -> Tensor:  # (b t c h w) v
+    "Predict v."
+    x = self.inward(self.tokens(z)) + self.place
+    if beside is not None:
+        x = x + beside
+    cond = self.step(fourier_features(k / TRAINING_STEPS, 64))
+    for block in self.blocks:
+        x = block(x, cond, injected)
+    p, h = self.config.patch, self.config.side // self.config.patch
+    return rearrange(
+        self.outward(self.norm(x)), 'b t (h w) (c p q) -> b t c (h p) (w q)', p=p, q=p, h=h
+    )
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        "Stage 0: unconditional diffusion of whole beats."
-        return dict(loss=diffusion_loss(self, batch['z'], chance))
+# %% ../../nbs/models/11_backbone.ipynb #44add5f5
+@patch
+def loss(
+    self: Backbone, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    "Stage 0: unconditional diffusion of whole beats."
+    return dict(loss=diffusion_loss(self, batch['z'], chance))
 
 # %% ../../nbs/models/11_backbone.ipynb #a6595e44
 def parameter_count(
@@ -213,23 +225,23 @@ class ListeningPost(nn.Module):
         self.dim, self.heads, self.layers, self.seats = dim, heads, layers, tuple(layers)
         self.content, self.motion = None, None
 
-    def through(
-        self,
-        name: str,  # of the seat
-        t: int,  # frames
-        injected,  # what the seats are told
-    ) -> Callable:  # a forward hook for the layer
-        "Add what the seat says to what the layer said."
+# %% ../../nbs/models/11_backbone.ipynb #f21dd175
+@patch
+def through(
+    self: ListeningPost,
+    name: str,  # of the seat
+    t: int,  # frames
+    injected,  # what the seats are told
+) -> Callable:  # a forward hook for the layer
+    "Add what the seat says to what the layer said."
 
-        def hook(layer, _, out):
-            (x,) = out
-            h, w = x.shape[2:]
-            said = getattr(self, name)(
-                rearrange(x, f'(b t) d h w -> {self.axes[name]}', t=t), injected
-            )
-            return (x + rearrange(said, f'{self.axes[name]} -> (b t) d h w', t=t, h=h, w=w),)
+    def hook(layer, _, out):
+        (x,) = out
+        h, w = x.shape[2:]
+        said = getattr(self, name)(rearrange(x, f'(b t) d h w -> {self.axes[name]}', t=t), injected)
+        return (x + rearrange(said, f'{self.axes[name]} -> (b t) d h w', t=t, h=h, w=w),)
 
-        return hook
+    return hook
 
 # %% ../../nbs/models/11_backbone.ipynb #f21dd601
 def transformer_places(
@@ -306,76 +318,85 @@ class UNet3D(ExternalStage):
         self.register_buffer('at', rematch_noise(signal), persistent=False)
         self.register_buffer('signal', signal, persistent=False)
 
-    @classmethod
-    def open(cls, config: UNet3DConfig) -> 'UNet3D':
-        """Borrow the network that a config names. Raises ValueError if it is not there, not the
-        same, or of another kind."""
-        return cls(config, borrow(config.folder, WANTED[0], config.sha, WANTED[1]))
+# %% ../../nbs/models/11_backbone.ipynb #8705f1f8
+@patch(cls_method=True)
+def open(cls: UNet3D, config: UNet3DConfig) -> 'UNet3D':
+    """Borrow the network that a config names. Raises ValueError if it is not there, not the
+    same, or of another kind."""
+    return cls(config, borrow(config.folder, WANTED[0], config.sha, WANTED[1]))
 
-    def doorway(self) -> nn.Module:  # as the entrance, frame by frame
-        """A second entrance, for a second latent beside the noisy one: more input channels of the
-        first convolution."""
-        return nn.Conv3d(
-            self.config.latent,
-            self.borrowed.config.block_out_channels[0],
-            (1, 3, 3),
-            padding=(0, 1, 1),
-        )
+# %% ../../nbs/models/11_backbone.ipynb #8705f2f8
+@patch
+def doorway(self: UNet3D) -> nn.Module:  # as the entrance, frame by frame
+    """A second entrance, for a second latent beside the noisy one: more input channels of the
+    first convolution."""
+    return nn.Conv3d(
+        self.config.latent,
+        self.borrowed.config.block_out_channels[0],
+        (1, 3, 3),
+        padding=(0, 1, 1),
+    )
 
-    def margin(self) -> tuple[int, int]:  # before and after
-        "Places to add on each side, so that the latent can be halved as often as the U-Net does."
-        missing = -self.config.side % 2 ** (len(self.borrowed.config.block_out_channels) - 1)
-        return missing // 2, missing - missing // 2
+# %% ../../nbs/models/11_backbone.ipynb #8705f3f8
+@patch
+def margin(self: UNet3D) -> tuple[int, int]:  # before and after
+    "Places to add on each side, so that the latent can be halved as often as the U-Net does."
+    missing = -self.config.side % 2 ** (len(self.borrowed.config.block_out_channels) - 1)
+    return missing // 2, missing - missing // 2
 
-    def tokens(
-        self,
-        z: Tensor,  # (b t c h w) latents
-    ) -> Tensor:  # (b c t H W)
-        "Pad by the mirror image."
-        return rearrange(
-            F.pad(z.flatten(0, 1), self.margin() * 2, mode='reflect'),
-            '(b t) c h w -> b c t h w',
-            b=len(z),
-        )
+# %% ../../nbs/models/11_backbone.ipynb #8705f4f8
+@patch
+def tokens(
+    self: UNet3D,
+    z: Tensor,  # (b t c h w) latents
+) -> Tensor:  # (b c t H W)
+    "Pad by the mirror image."
+    return rearrange(
+        F.pad(z.flatten(0, 1), self.margin() * 2, mode='reflect'),
+        '(b t) c h w -> b c t h w',
+        b=len(z),
+    )
 
-    def forward(
-        self,
-        z: Tensor,  # (b t c h w) noisy latents
-        k: Tensor,  # (b) diffusion step
-        injected=None,  # what the seats are told
-        beside: Tensor | None = None,  # (b d t H W) added behind the entrance
-    ) -> Tensor:  # (b t c h w) v
-        "Predict v."
-        x, at, (low, _), side = self.tokens(z), self.at[k], self.margin(), self.config.side
-        with ExitStack() as call:
-            listen = lambda layer, hook: call.enter_context(layer.register_forward_hook(hook))
-            if beside is not None:
-                listen(
-                    self.borrowed.conv_in,
-                    lambda layer, _, out: out + rearrange(beside, 'b d t h w -> (b t) d h w'),
-                )
-            for place, name in ((p, n) for p in self.blocks for n in p.seats if getattr(p, n)):
-                listen(place.layers[name], place.through(name, z.shape[1], injected))
-            said = self.borrowed(x, at, x.new_zeros(len(x), 1, self.width)).sample
-        return self.velocity(
-            rearrange(said, 'b c t h w -> b t c h w')[
-                ..., low : low + side, low : low + side
-            ].float(),
-            z,
-            at,
-        )
+# %% ../../nbs/models/11_backbone.ipynb #8705f5f8
+@patch
+def forward(
+    self: UNet3D,
+    z: Tensor,  # (b t c h w) noisy latents
+    k: Tensor,  # (b) diffusion step
+    injected=None,  # what the seats are told
+    beside: Tensor | None = None,  # (b d t H W) added behind the entrance
+) -> Tensor:  # (b t c h w) v
+    "Predict v."
+    x, at, (low, _), side = self.tokens(z), self.at[k], self.margin(), self.config.side
+    with ExitStack() as call:
+        listen = lambda layer, hook: call.enter_context(layer.register_forward_hook(hook))
+        if beside is not None:
+            listen(
+                self.borrowed.conv_in,
+                lambda layer, _, out: out + rearrange(beside, 'b d t h w -> (b t) d h w'),
+            )
+        for place, name in ((p, n) for p in self.blocks for n in p.seats if getattr(p, n)):
+            listen(place.layers[name], place.through(name, z.shape[1], injected))
+        said = self.borrowed(x, at, x.new_zeros(len(x), 1, self.width)).sample
+    return self.velocity(
+        rearrange(said, 'b c t h w -> b t c h w')[..., low : low + side, low : low + side].float(),
+        z,
+        at,
+    )
 
-    def velocity(
-        self,
-        said: Tensor,  # (b t c h w) what the U-Net predicts
-        x: Tensor,  # (b t c h w) noisy latents
-        at: Tensor,  # (b) its step
-    ) -> Tensor:  # (b t c h w) v
-        "Its prediction in our language."
-        if self.target == 'v_prediction':
-            return said
-        s = self.signal[at].view(-1, 1, 1, 1, 1)
-        return (said - (1 - s.square()).sqrt() * x) / s
+# %% ../../nbs/models/11_backbone.ipynb #8705f6f8
+@patch
+def velocity(
+    self: UNet3D,
+    said: Tensor,  # (b t c h w) what the U-Net predicts
+    x: Tensor,  # (b t c h w) noisy latents
+    at: Tensor,  # (b) its step
+) -> Tensor:  # (b t c h w) v
+    "Its prediction in our language."
+    if self.target == 'v_prediction':
+        return said
+    s = self.signal[at].view(-1, 1, 1, 1, 1)
+    return (said - (1 - s.square()).sqrt() * x) / s
 
 # %% ../../nbs/models/11_backbone.ipynb #8fde74d8
 def build_backbone(

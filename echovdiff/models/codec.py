@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom
@@ -51,22 +52,26 @@ def detail(
 class VAE(ExternalStage):
     "An AutoencoderKL of diffusers, for gray frames."
 
-    def fold(
-        self,
-        # (n 1 h w) in [0,1]; h and w multiples of 8, or of what the autoencoder folds
-        frames: Tensor,
-    ) -> Tensor:  # (n 4 h/8 w/8), not standardised
-        "Gray frames to latents."
-        return self.borrowed.encode(
-            frames.expand(-1, self.borrowed.config.in_channels, -1, -1) * 2 - 1
-        ).latent_dist.mean
+# %% ../../nbs/models/10_codec.ipynb #430211df
+@patch
+def fold(
+    self: VAE,
+    # (n 1 h w) in [0,1]; h and w multiples of 8, or of what the autoencoder folds
+    frames: Tensor,
+) -> Tensor:  # (n 4 h/8 w/8), not standardised
+    "Gray frames to latents."
+    return self.borrowed.encode(
+        frames.expand(-1, self.borrowed.config.in_channels, -1, -1) * 2 - 1
+    ).latent_dist.mean
 
-    def unfold(
-        self,
-        z: Tensor,  # (n 4 h w), not standardised
-    ) -> Tensor:  # (n 1 8h 8w)
-        "Latents to gray frames."
-        return self.borrowed.decode(z).sample.mean(1, keepdim=True) / 2 + 0.5
+# %% ../../nbs/models/10_codec.ipynb #430212df
+@patch
+def unfold(
+    self: VAE,
+    z: Tensor,  # (n 4 h w), not standardised
+) -> Tensor:  # (n 1 8h 8w)
+    "Latents to gray frames."
+    return self.borrowed.decode(z).sample.mean(1, keepdim=True) / 2 + 0.5
 
 # %% ../../nbs/models/10_codec.ipynb #fc700dc7
 def tower(
@@ -100,58 +105,70 @@ class Codec(Stage):
         self.register_buffer('mean', torch.zeros(c, 1, 1))
         self.register_buffer('std', torch.ones(c, 1, 1))
 
-    def fold(
-        self,
-        frames: Tensor,  # (n 1 h w) in [0,1]
-    ) -> Tensor:  # (n 4 h/4 w/4), not yet standardised
-        "The half-size picture and what hides in it."
-        if self.vae:
-            return self.vae.fold(frames)
-        half = F.interpolate(frames, scale_factor=0.5, mode='bicubic', antialias=True)
-        return F.pixel_unshuffle(half, 2) + self.hide(F.pixel_unshuffle(frames, 4))
+# %% ../../nbs/models/10_codec.ipynb #fc700101
+@patch
+def fold(
+    self: Codec,
+    frames: Tensor,  # (n 1 h w) in [0,1]
+) -> Tensor:  # (n 4 h/4 w/4), not yet standardised
+    "The half-size picture and what hides in it."
+    if self.vae:
+        return self.vae.fold(frames)
+    half = F.interpolate(frames, scale_factor=0.5, mode='bicubic', antialias=True)
+    return F.pixel_unshuffle(half, 2) + self.hide(F.pixel_unshuffle(frames, 4))
 
-    def unfold(
-        self,
-        z: Tensor,  # (n 4 h w) standardised
-    ) -> Tensor:  # (n 1 4h 4w)
-        "The picture, enlarged, and what the network adds."
-        if self.vae:
-            return self.vae.unfold(z * self.std + self.mean)
-        half = F.pixel_shuffle(z * self.std + self.mean, 2)
-        return F.interpolate(half, scale_factor=2, mode='bicubic') + F.pixel_shuffle(self.add(z), 4)
+# %% ../../nbs/models/10_codec.ipynb #fc700201
+@patch
+def unfold(
+    self: Codec,
+    z: Tensor,  # (n 4 h w) standardised
+) -> Tensor:  # (n 1 4h 4w)
+    "The picture, enlarged, and what the network adds."
+    if self.vae:
+        return self.vae.unfold(z * self.std + self.mean)
+    half = F.pixel_shuffle(z * self.std + self.mean, 2)
+    return F.interpolate(half, scale_factor=2, mode='bicubic') + F.pixel_shuffle(self.add(z), 4)
 
-    def calibrate(
-        self,
-        frames: Tensor,  # (n 1 h w) of the data set
-    ) -> 'Codec':
-        "Standardise the latents over a data set, channel by channel."
-        with torch.no_grad():
-            z = self.fold(frames)
-        self.mean.copy_(z.mean((0, 2, 3))[:, None, None])
-        self.std.copy_(z.std((0, 2, 3))[:, None, None])
-        return self
+# %% ../../nbs/models/10_codec.ipynb #fc700301
+@patch
+def calibrate(
+    self: Codec,
+    frames: Tensor,  # (n 1 h w) of the data set
+) -> 'Codec':
+    "Standardise the latents over a data set, channel by channel."
+    with torch.no_grad():
+        z = self.fold(frames)
+    self.mean.copy_(z.mean((0, 2, 3))[:, None, None])
+    self.std.copy_(z.std((0, 2, 3))[:, None, None])
+    return self
 
-    def encode(
-        self,
-        frames: Tensor,  # (... 1 h w) in [0,1]; h and w multiples of 4
-    ) -> Tensor:  # (... c h/4 w/4)
-        "Frames to latents."
-        flat = frames.flatten(0, -4)
-        return ((self.fold(flat) - self.mean) / self.std).unflatten(0, frames.shape[:-3])
+# %% ../../nbs/models/10_codec.ipynb #fc700401
+@patch
+def encode(
+    self: Codec,
+    frames: Tensor,  # (... 1 h w) in [0,1]; h and w multiples of 4
+) -> Tensor:  # (... c h/4 w/4)
+    "Frames to latents."
+    flat = frames.flatten(0, -4)
+    return ((self.fold(flat) - self.mean) / self.std).unflatten(0, frames.shape[:-3])
 
-    def decode(
-        self,
-        z: Tensor,  # (... c h w)
-    ) -> Tensor:  # (... 1 4h 4w) in [0,1]
-        "Latents to frames."
-        return self.unfold(z.flatten(0, -4)).clamp(0, 1).unflatten(0, z.shape[:-3])
+# %% ../../nbs/models/10_codec.ipynb #fc700501
+@patch
+def decode(
+    self: Codec,
+    z: Tensor,  # (... c h w)
+) -> Tensor:  # (... 1 4h 4w) in [0,1]
+    "Latents to frames."
+    return self.unfold(z.flatten(0, -4)).clamp(0, 1).unflatten(0, z.shape[:-3])
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        "Pixel error and detail error, with a little noise on the latents."
-        z = self.encode(batch['video'])
-        z = z + self.config.noise * (chance or BatchRandom()).normal(*z.shape, device=z.device)
-        frames, back = batch['video'].flatten(0, 1), self.unfold(z.flatten(0, 1))
-        pixel, fine = (back - frames).abs().mean(), (detail(back) - detail(frames)).abs().mean()
-        return dict(loss=pixel + self.config.texture * fine, pixel=pixel, detail=fine)
+# %% ../../nbs/models/10_codec.ipynb #fc700601
+@patch
+def loss(
+    self: Codec, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    "Pixel error and detail error, with a little noise on the latents."
+    z = self.encode(batch['video'])
+    z = z + self.config.noise * (chance or BatchRandom()).normal(*z.shape, device=z.device)
+    frames, back = batch['video'].flatten(0, 1), self.unfold(z.flatten(0, 1))
+    pixel, fine = (back - frames).abs().mean(), (detail(back) - detail(frames)).abs().mean()
+    return dict(loss=pixel + self.config.texture * fine, pixel=pixel, detail=fine)

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -41,13 +42,15 @@ class VideoBlock(nn.Module):
         self.attn = nn.ModuleDict({name: nn.Linear(dim, dim) for name in ('q', 'k', 'v', 'proj')})
         self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, 4 * dim), fc2=nn.Linear(4 * dim, dim)))
 
-    def forward(self, x: Tensor) -> Tensor:  # (b n d) -> (b n d)
-        y = self.norm1(x)
-        q, k, v = (
-            rearrange(self.attn[name](y), 'b n (h d) -> b h n d', h=self.heads) for name in 'qkv'
-        )
-        x = x + self.attn['proj'](rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
-        return x + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(x))))
+# %% ../../nbs/models/07_echofm.ipynb #27c8b180
+@patch
+def forward(self: VideoBlock, x: Tensor) -> Tensor:  # (b n d) -> (b n d)
+    y = self.norm1(x)
+    q, k, v = (
+        rearrange(self.attn[name](y), 'b n (h d) -> b h n d', h=self.heads) for name in 'qkv'
+    )
+    x = x + self.attn['proj'](rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
+    return x + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(x))))
 
 # %% ../../nbs/models/07_echofm.ipynb #de92380c
 @dataclass(frozen=True)
@@ -63,17 +66,20 @@ class EchoFMConfig:
     frames: int = 32  # of a clip
     tubelet: int = 4  # frames of a token's block
 
-    @property
-    def grid(self) -> int:
-        return self.size // self.patch
+# %% ../../nbs/models/07_echofm.ipynb #de92310c
+@patch(as_prop=True)
+def grid(self: EchoFMConfig) -> int:
+    return self.size // self.patch
 
-    @property
-    def steps(self) -> int:
-        return self.frames // self.tubelet
+# %% ../../nbs/models/07_echofm.ipynb #de92320c
+@patch(as_prop=True)
+def steps(self: EchoFMConfig) -> int:
+    return self.frames // self.tubelet
 
-    @classmethod
-    def tiny(cls):
-        return cls(dim=32, depth=2, heads=4, size=56, patch=8, frames=16)
+# %% ../../nbs/models/07_echofm.ipynb #de92330c
+@patch(cls_method=True)
+def tiny(cls: EchoFMConfig):
+    return cls(dim=32, depth=2, heads=4, size=56, patch=8, frames=16)
 
 # %% ../../nbs/models/07_echofm.ipynb #de923801
 class EchoFM(Stage):
@@ -97,28 +103,30 @@ class EchoFM(Stage):
         self.blocks = nn.ModuleList([VideoBlock(d, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(d, eps=1e-6)
 
-    def forward(
-        self,
-        # (b 3 t h w) in [0,1], not standardised; t = frames, h = w = size of the config
-        clip: Tensor,
-    ) -> Tensor:  # (b n d h w) tokens: n steps in time, on a grid of h x w
-        "All tokens of a clip, after the last norm. ValueError for another shape."
-        cfg = self.config
-        if clip.ndim != 5 or clip.shape[1:] != (3, cfg.frames, cfg.size, cfg.size):
-            raise ValueError(
-                f'expected a clip (b 3 {cfg.frames} {cfg.size} {cfg.size}), got'
-                f' {tuple(clip.shape)}: `echofm_clip` makes one'
-            )
-        x = (
-            rearrange(self.patch_embed['proj'](clip), 'b d n h w -> b n (h w) d')
-            + self.pos_embed_temporal[:, :, None]
-            + self.pos_embed_spatial[:, None]
+# %% ../../nbs/models/07_echofm.ipynb #de923101
+@patch
+def forward(
+    self: EchoFM,
+    # (b 3 t h w) in [0,1], not standardised; t = frames, h = w = size of the config
+    clip: Tensor,
+) -> Tensor:  # (b n d h w) tokens: n steps in time, on a grid of h x w
+    "All tokens of a clip, after the last norm. ValueError for another shape."
+    cfg = self.config
+    if clip.ndim != 5 or clip.shape[1:] != (3, cfg.frames, cfg.size, cfg.size):
+        raise ValueError(
+            f'expected a clip (b 3 {cfg.frames} {cfg.size} {cfg.size}), got'
+            f' {tuple(clip.shape)}: `echofm_clip` makes one'
         )
-        whole = (self.cls_token + self.pos_embed_class).expand(len(x), -1, -1)
-        x = torch.cat([whole, rearrange(x, 'b n s d -> b (n s) d')], 1)
-        for block in self.blocks:
-            x = block(x)
-        return rearrange(self.norm(x)[:, 1:], 'b (n h w) d -> b n d h w', n=cfg.steps, h=cfg.grid)
+    x = (
+        rearrange(self.patch_embed['proj'](clip), 'b d n h w -> b n (h w) d')
+        + self.pos_embed_temporal[:, :, None]
+        + self.pos_embed_spatial[:, None]
+    )
+    whole = (self.cls_token + self.pos_embed_class).expand(len(x), -1, -1)
+    x = torch.cat([whole, rearrange(x, 'b n s d -> b (n s) d')], 1)
+    for block in self.blocks:
+        x = block(x)
+    return rearrange(self.norm(x)[:, 1:], 'b (n h w) d -> b n d h w', n=cfg.steps, h=cfg.grid)
 
 # %% ../../nbs/models/07_echofm.ipynb #8e095d9b
 def interpolate_linearly(
@@ -181,37 +189,39 @@ class TokenEncoder(nn.Module):
             nn.Conv2d(b, c, 2, 2), Residual(c, c)
         )
 
-    def seen(self, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t c g g)
-        """EchoFM's tokens, narrowed, at each frame. More frames than a clip has are seen in even
-        parts."""
-        config, t = self.echofm.config, video.shape[1]
-        if t > config.frames:
-            return torch.cat(
-                [self.seen(part) for part in video.tensor_split(-(-t // config.frames), 1)], 1
-            )
-        tokens = self.echofm(echofm_clip(video, config))
-        narrow = rearrange(
-            self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w')),
-            '(b n) d h w -> b n d h w',
-            b=len(video),
+# %% ../../nbs/models/07_echofm.ipynb #e3629109
+@patch
+def seen(self: TokenEncoder, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t c g g)
+    """EchoFM's tokens, narrowed, at each frame. More frames than a clip has are seen in even
+    parts."""
+    config, t = self.echofm.config, video.shape[1]
+    if t > config.frames:
+        return torch.cat(
+            [self.seen(part) for part in video.tensor_split(-(-t // config.frames), 1)], 1
         )
-        return per_frame(narrow, t, config)
+    tokens = self.echofm(echofm_clip(video, config))
+    narrow = rearrange(
+        self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w')),
+        '(b n) d h w -> b n d h w',
+        b=len(video),
+    )
+    return per_frame(narrow, t, config)
 
-    def forward(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
-    ) -> list[
-        Tensor
-    ]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
-        h, w = video.shape[-2:]
-        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
-        y = F.interpolate(
-            rearrange(self.seen(video), 'b t d h w -> (b t) d h w'),
-            (h // 8, w // 8),
-            mode='bilinear',
-        )
-        y = self.eighth(y)
-        return [x, y, self.sixteenth(y)]
+# %% ../../nbs/models/07_echofm.ipynb #e3629209
+@patch
+def forward(
+    self: TokenEncoder,
+    video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+) -> list[Tensor]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
+    h, w = video.shape[-2:]
+    x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
+    y = F.interpolate(
+        rearrange(self.seen(video), 'b t d h w -> (b t) d h w'),
+        (h // 8, w // 8),
+        mode='bilinear',
+    )
+    y = self.eighth(y)
+    return [x, y, self.sixteenth(y)]
 
 # %% ../../nbs/models/07_echofm.ipynb #495c70c5
 _OUTER = 'model', 'model_state', 'state_dict'  # where training scripts put the tensors
@@ -362,20 +372,21 @@ class EchoPCDM(PCDM):
         self.encoder = TokenEncoder(EchoFM(config.echofm), self.encoder.stem, config.widths)
         self.encoder.echofm.requires_grad_(not config.frozen)
 
-    @classmethod
-    def upon(
-        cls,
-        folder: str | Path,  # an EchoFM that `convert_echofm` wrote
-        config: PCDMConfig = PCDMConfig(),  # sizes of the rest
-        frozen: bool = True,  # EchoFM's weights do not learn
-    ) -> 'EchoPCDM':
-        "An untrained PCDM upon a trained EchoFM. ValueError where the folder holds none."
-        echofm, sizes = EchoFM.from_folder(folder), {
-            name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__
-        }
-        pcdm = cls(EchoPCDMConfig(**sizes, echofm=echofm.config, frozen=frozen))
-        pcdm.encoder.echofm.load_state_dict(echofm.state_dict())
-        return pcdm
+# %% ../../nbs/models/07_echofm.ipynb #c0726101
+@patch(cls_method=True)
+def upon(
+    cls: EchoPCDM,
+    folder: str | Path,  # an EchoFM that `convert_echofm` wrote
+    config: PCDMConfig = PCDMConfig(),  # sizes of the rest
+    frozen: bool = True,  # EchoFM's weights do not learn
+) -> 'EchoPCDM':
+    "An untrained PCDM upon a trained EchoFM. ValueError where the folder holds none."
+    echofm, sizes = EchoFM.from_folder(folder), {
+        name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__
+    }
+    pcdm = cls(EchoPCDMConfig(**sizes, echofm=echofm.config, frozen=frozen))
+    pcdm.encoder.echofm.load_state_dict(echofm.state_dict())
+    return pcdm
 
 # %% ../../nbs/models/07_echofm.ipynb #c0726902
 def open_pcdm(

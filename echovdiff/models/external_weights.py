@@ -103,7 +103,7 @@ class ExternalStage(nn.Module):
         "A hook: don't miss the borrowed weights in a state dict that is being read."
         keys.missing_keys[:] = [k for k in keys.missing_keys if 'borrowed' not in k.split('.')]
 
-    def train(self, mode: bool = True) -> 'Borrower':
+    def train(self, mode: bool = True) -> 'ExternalStage':
         "Training mode for all but the borrowed network."
         super().train(mode)
         self.borrowed.eval()

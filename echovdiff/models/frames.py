@@ -8,6 +8,7 @@ __all__ = ['SHAPE', 'FrameEncoder', 'MaskDecoder', 'mask_moments', 'shape_number
 # %% ../../nbs/models/04_frames.ipynb #1c000004
 import torch
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .layers import Residual
@@ -24,15 +25,15 @@ class FrameEncoder(nn.Module):
         self.eighth = nn.Sequential(nn.Conv2d(a, b, 2, 2), Residual(b, b))
         self.sixteenth = nn.Sequential(nn.Conv2d(b, c, 2, 2), Residual(c, c))
 
-    def forward(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
-    ) -> list[
-        Tensor
-    ]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
-        x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
-        y = self.eighth(x)
-        return [x, y, self.sixteenth(y)]
+# %% ../../nbs/models/04_frames.ipynb #1c000105
+@patch
+def forward(
+    self: FrameEncoder,
+    video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+) -> list[Tensor]:  # features of the b*t frames at a quarter, an eighth and a sixteenth of the size
+    x = self.stem(rearrange(video, 'b t c h w -> (b t) c h w') * 2 - 1)
+    y = self.eighth(x)
+    return [x, y, self.sixteenth(y)]
 
 # %% ../../nbs/models/04_frames.ipynb #1c000007
 class MaskDecoder(nn.Module):
@@ -50,10 +51,12 @@ class MaskDecoder(nn.Module):
             nn.PixelShuffle(4),
         )
 
-    def forward(self, features: list[Tensor]) -> Tensor:  # (n s h w)
-        x, y, z = features
-        y = self.mix(torch.cat([y, self.up(z)], 1))
-        return self.out(self.mix2(torch.cat([x, self.up2(y)], 1)))
+# %% ../../nbs/models/04_frames.ipynb #1c000107
+@patch
+def forward(self: MaskDecoder, features: list[Tensor]) -> Tensor:  # (n s h w)
+    x, y, z = features
+    y = self.mix(torch.cat([y, self.up(z)], 1))
+    return self.out(self.mix2(torch.cat([x, self.up2(y)], 1)))
 
 # %% ../../nbs/models/04_frames.ipynb #6c0d3e11
 def mask_moments(

@@ -11,6 +11,7 @@ import math
 
 import torch
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 # %% ../../nbs/models/02_layers.ipynb #6d25552e
@@ -69,21 +70,23 @@ class Attention(nn.Module):
         )
         self.out = nn.Linear(dim, dim)
 
-    def forward(
-        self,
-        x: Tensor,  # (b n d)
-        context: Tensor | None = None,  # (b m c)
-        angles: Tensor | None = None,  # (n pairs) or (b n pairs): where the tokens stand
-        context_angles: Tensor | None = None,  # the same for the context; as `angles` when None
-    ) -> Tensor:  # (b n d)
-        q, (k, v) = self.q(x), self.kv(x if context is None else context).chunk(2, -1)
-        q, k, v = (rearrange(t, 'b n (h d) -> b h n d', h=self.heads) for t in (q, k, v))
-        if angles is not None:
-            over_heads = lambda a: a if a.ndim == 2 else a[:, None]
-            q, k = rotate(q, over_heads(angles)), rotate(
-                k, over_heads(angles if context_angles is None else context_angles)
-            )
-        return self.out(rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
+# %% ../../nbs/models/02_layers.ipynb #ebfe717e
+@patch
+def forward(
+    self: Attention,
+    x: Tensor,  # (b n d)
+    context: Tensor | None = None,  # (b m c)
+    angles: Tensor | None = None,  # (n pairs) or (b n pairs): where the tokens stand
+    context_angles: Tensor | None = None,  # the same for the context; as `angles` when None
+) -> Tensor:  # (b n d)
+    q, (k, v) = self.q(x), self.kv(x if context is None else context).chunk(2, -1)
+    q, k, v = (rearrange(t, 'b n (h d) -> b h n d', h=self.heads) for t in (q, k, v))
+    if angles is not None:
+        over_heads = lambda a: a if a.ndim == 2 else a[:, None]
+        q, k = rotate(q, over_heads(angles)), rotate(
+            k, over_heads(angles if context_angles is None else context_angles)
+        )
+    return self.out(rearrange(attend(q, k, v), 'b h n d -> b n (h d)'))
 
 # %% ../../nbs/models/02_layers.ipynb #500584f1
 def feed_forward(
@@ -113,15 +116,17 @@ class Mixer(nn.Module):
             for _ in range(layers)
         ])
 
-    def forward(
-        self,
-        x: Tensor,  # (b n d)
-        angles: Tensor,  # (n pairs) or (b n pairs): where the tokens stand
-    ) -> Tensor:  # (b n d)
-        for norm, attention, norm2, mlp in self.blocks:
-            x = x + attention(norm(x), angles=angles)
-            x = x + mlp(norm2(x))
-        return x
+# %% ../../nbs/models/02_layers.ipynb #50058101
+@patch
+def forward(
+    self: Mixer,
+    x: Tensor,  # (b n d)
+    angles: Tensor,  # (n pairs) or (b n pairs): where the tokens stand
+) -> Tensor:  # (b n d)
+    for norm, attention, norm2, mlp in self.blocks:
+        x = x + attention(norm(x), angles=angles)
+        x = x + mlp(norm2(x))
+    return x
 
 # %% ../../nbs/models/02_layers.ipynb #50058402
 class AdaNorm(nn.Module):
@@ -140,13 +145,15 @@ class AdaNorm(nn.Module):
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
 
-    def forward(
-        self,
-        x: Tensor,  # (b n d)
-        cond: Tensor,  # (b c)
-    ) -> tuple[Tensor, Tensor]:  # (b n d) normalised tokens, (b 1 d) gate
-        scale, shift, gate = self.modulate(cond)[:, None].chunk(3, -1)
-        return self.norm(x) * (1 + scale) + shift, gate
+# %% ../../nbs/models/02_layers.ipynb #50058102
+@patch
+def forward(
+    self: AdaNorm,
+    x: Tensor,  # (b n d)
+    cond: Tensor,  # (b c)
+) -> tuple[Tensor, Tensor]:  # (b n d) normalised tokens, (b 1 d) gate
+    scale, shift, gate = self.modulate(cond)[:, None].chunk(3, -1)
+    return self.norm(x) * (1 + scale) + shift, gate
 
 # %% ../../nbs/models/02_layers.ipynb #510bc7e9
 class Residual(nn.Module):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange, repeat
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom
@@ -62,23 +63,27 @@ class LVDMConfig:
         if isinstance(self.backbone, UNet3DConfig) and not self.frozen:
             raise ValueError('a borrowed backbone stays as it is: expected frozen=True, got False')
 
-    @classmethod
-    def tiny(cls):
-        return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
+# %% ../../nbs/models/12_lvdm.ipynb #4930c1bb
+@patch(cls_method=True)
+def tiny(cls: LVDMConfig):
+    return cls(backbone=BackboneConfig.tiny(), reps=3, tokens=2)
 
-    @classmethod
-    def paper(cls):
-        return cls(prompt=False, lean=1.0, frozen=True, jitter=0.0)
+# %% ../../nbs/models/12_lvdm.ipynb #4930c2bb
+@patch(cls_method=True)
+def paper(cls: LVDMConfig):
+    return cls(prompt=False, lean=1.0, frozen=True, jitter=0.0)
 
-    @classmethod
-    def borrowing(cls, unet: str, side: int = 14):
-        "The paper's, into a text-to-video U-Net of yours and the latents of its own codec."
-        return replace(cls.paper(), backbone=UNet3DConfig.borrowing(unet, side), fold=1)
+# %% ../../nbs/models/12_lvdm.ipynb #4930c3bb
+@patch(cls_method=True)
+def borrowing(cls: LVDMConfig, unet: str, side: int = 14):
+    "The paper's, into a text-to-video U-Net of yours and the latents of its own codec."
+    return replace(cls.paper(), backbone=UNet3DConfig.borrowing(unet, side), fold=1)
 
-    @property
-    def pretrains(self) -> bool:
-        "Whether the backbone learns first, on its own: one that stays frozen and is ours."
-        return self.frozen and isinstance(self.backbone, BackboneConfig)
+# %% ../../nbs/models/12_lvdm.ipynb #4930c4bb
+@patch(as_prop=True)
+def pretrains(self: LVDMConfig) -> bool:
+    "Whether the backbone learns first, on its own: one that stays frozen and is ours."
+    return self.frozen and isinstance(self.backbone, BackboneConfig)
 
 # %% ../../nbs/models/12_lvdm.ipynb #2bf38c06
 @dataclass
@@ -95,12 +100,12 @@ class LVDMConditioning:
     motion_on: Tensor  # (b)
     prompt_on: Tensor  # (b)
 
-    def only(self, content: bool, motion: bool) -> 'Script':
-        """The same script with conditions switched off for all samples; the prompt, over which is
-        drawn, stays."""
-        return replace(
-            self, content_on=self.content_on & content, motion_on=self.motion_on & motion
-        )
+# %% ../../nbs/models/12_lvdm.ipynb #2bf38106
+@patch
+def only(self: LVDMConditioning, content: bool, motion: bool) -> 'LVDMConditioning':
+    """The same script with conditions switched off for all samples; the prompt, over which is
+    drawn, stays."""
+    return replace(self, content_on=self.content_on & content, motion_on=self.motion_on & motion)
 
 # %% ../../nbs/models/12_lvdm.ipynb #2bf38c01
 def lvdm_conditioning(
@@ -205,94 +210,104 @@ class LVDM(Stage):
             nn.init.zeros_(self.beside.weight)
             nn.init.zeros_(self.beside.bias)
 
-    def told(
-        self,
-        s: LVDMConditioning,
-    ) -> dict[str, Tensor]:  # 'content' ((b t) m d), 'motion' (b t d)
-        "What the seats hear."
-        h = self.config.harmonics
-        content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
-        start = either(s.prompt_on, s.prompt_theta, 0.0)[:, None].expand_as(s.theta)
-        motion = self.motion(
-            torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta - start)], -1)
-        )
-        content = either(s.content_on, content, self.no_content)
-        return dict(
-            content=rearrange(content, 'b t m d -> (b t) m d'),
-            motion=either(s.motion_on, motion, self.no_motion),
-        )
+# %% ../../nbs/models/12_lvdm.ipynb #4c76911a
+@patch
+def told(
+    self: LVDM,
+    s: LVDMConditioning,
+) -> dict[str, Tensor]:  # 'content' ((b t) m d), 'motion' (b t d)
+    "What the seats hear."
+    h = self.config.harmonics
+    content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
+    start = either(s.prompt_on, s.prompt_theta, 0.0)[:, None].expand_as(s.theta)
+    motion = self.motion(
+        torch.cat([harmonics(a, h) for a in (s.theta, start, s.theta - start)], -1)
+    )
+    content = either(s.content_on, content, self.no_content)
+    return dict(
+        content=rearrange(content, 'b t m d -> (b t) m d'),
+        motion=either(s.motion_on, motion, self.no_motion),
+    )
 
-    def ground(
-        self,
-        s: LVDMConditioning,
-    ) -> tuple[Tensor, Tensor]:  # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
-        "The carried prompt where there is one, nothing elsewhere."
-        on = s.prompt_on if self.config.prompt else torch.zeros_like(s.prompt_on)
-        return either(on, s.prompt, 0.0), either(
-            on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.0
-        )
+# %% ../../nbs/models/12_lvdm.ipynb #4c76921a
+@patch
+def ground(
+    self: LVDM,
+    s: LVDMConditioning,
+) -> tuple[Tensor, Tensor]:  # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
+    "The carried prompt where there is one, nothing elsewhere."
+    on = s.prompt_on if self.config.prompt else torch.zeros_like(s.prompt_on)
+    return either(on, s.prompt, 0.0), either(
+        on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.0
+    )
 
-    def forward(
-        self,
-        x: Tensor,  # (b t c h w) noisy difference from the ground
-        k: Tensor,  # (b) diffusion step
-        s: LVDMConditioning,
-    ) -> Tensor:  # (b t c h w) v
-        "Predict v."
-        beside = (
-            None
-            if self.beside is None
-            else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.0)
-        )
-        return self.backbone(x, k, self.told(s), beside)
+# %% ../../nbs/models/12_lvdm.ipynb #4c76931a
+@patch
+def forward(
+    self: LVDM,
+    x: Tensor,  # (b t c h w) noisy difference from the ground
+    k: Tensor,  # (b) diffusion step
+    s: LVDMConditioning,
+) -> Tensor:  # (b t c h w) v
+    "Predict v."
+    beside = (
+        None
+        if self.beside is None
+        else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.0)
+    )
+    return self.backbone(x, k, self.told(s), beside)
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
-        the beat."""
-        z, theta, reps = batch['z'], batch['theta'], batch['reps']
-        b, t = theta.shape
-        chance = chance or BatchRandom()
-        i, at = (t * chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
-        reps = reps + self.config.jitter * chance.normal(*reps.shape, device=z.device)
-        on = [condition_dropout_mask(b, self.config.forget, chance, z.device) for _ in range(3)]
-        prompt = (
-            z[at, i][:, None].expand_as(z)
-            if 'fields' not in batch
-            else deform_latent(z[at, i], batch['fields'][at, i], batch['fields'], self.config.fold)
+# %% ../../nbs/models/12_lvdm.ipynb #4c769421
+@patch
+def loss(
+    self: LVDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
+    the beat."""
+    z, theta, reps = batch['z'], batch['theta'], batch['reps']
+    b, t = theta.shape
+    chance = chance or BatchRandom()
+    i, at = (t * chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
+    reps = reps + self.config.jitter * chance.normal(*reps.shape, device=z.device)
+    on = [condition_dropout_mask(b, self.config.forget, chance, z.device) for _ in range(3)]
+    prompt = (
+        z[at, i][:, None].expand_as(z)
+        if 'fields' not in batch
+        else deform_latent(z[at, i], batch['fields'][at, i], batch['fields'], self.config.fold)
+    )
+    s = LVDMConditioning(reps, theta, prompt, theta[at, i], *on)
+    ground, gap = self.ground(s)
+    return dict(
+        loss=diffusion_loss(
+            lambda x, k: self(x, k, s), (z - ground) / gap, chance, self.config.lean
         )
-        s = LVDMConditioning(reps, theta, prompt, theta[at, i], *on)
-        ground, gap = self.ground(s)
-        return dict(
-            loss=diffusion_loss(
-                lambda x, k: self(x, k, s), (z - ground) / gap, chance, self.config.lean
-            )
-        )
+    )
 
-    def sample(
-        self,
-        s: LVDMConditioning,
-        generator: torch.Generator | None = None,
-        steps: int = 8,
-        guidance: tuple[float, float] = (1.0, 1.0),  # of content, motion
-        # called with (step, latents, the clean ones they are taken for) after each step
-        watch=None,
-        temperature: float = 1.0,  # of `diffusion.sample`
-    ) -> Tensor:  # (b t c h w) latents
-        "Draw a beat of latents."
-        c, (ground, gap) = self.config.backbone, self.ground(s)
+# %% ../../nbs/models/12_lvdm.ipynb #4c76951a
+@patch
+def sample(
+    self: LVDM,
+    s: LVDMConditioning,
+    generator: torch.Generator | None = None,
+    steps: int = 8,
+    guidance: tuple[float, float] = (1.0, 1.0),  # of content, motion
+    # called with (step, latents, the clean ones they are taken for) after each step
+    watch=None,
+    temperature: float = 1.0,  # of `diffusion.sample`
+) -> Tensor:  # (b t c h w) latents
+    "Draw a beat of latents."
+    c, (ground, gap) = self.config.backbone, self.ground(s)
 
-        def predict(x, k):
-            return guided(lambda on: self(x, k, s.only(*on)), guidance)
+    def predict(x, k):
+        return guided(lambda on: self(x, k, s.only(*on)), guidance)
 
-        look = (lambda i, *seen: watch(i, *(ground + gap * x for x in seen))) if watch else None
-        return ground + gap * sample(
-            predict,
-            (*s.theta.shape, c.latent, c.side, c.side),
-            generator,
-            steps,
-            s.theta.device,
-            look,
-            temperature,
-        )
+    look = (lambda i, *seen: watch(i, *(ground + gap * x for x in seen))) if watch else None
+    return ground + gap * sample(
+        predict,
+        (*s.theta.shape, c.latent, c.side, c.side),
+        generator,
+        steps,
+        s.theta.device,
+        look,
+        temperature,
+    )

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom
@@ -52,9 +53,10 @@ class MotionConfig:
                 f"hears names what the stage is told, of ('reps', 'theta'); got {self.hears}"
             )
 
-    @classmethod
-    def tiny(cls):
-        return cls(reps=16, dim=32, layers=1, heads=2, basis=4)
+# %% ../../nbs/models/09_motion.ipynb #7b4301e4
+@patch(cls_method=True)
+def tiny(cls: MotionConfig):
+    return cls(reps=16, dim=32, layers=1, heads=2, basis=4)
 
 # %% ../../nbs/models/09_motion.ipynb #c0ed6f21
 def true_field(
@@ -165,57 +167,64 @@ class Motion(Stage):
         self.outward = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, c.basis))
         self.register_buffer('basis', torch.zeros(c.basis, 2, c.side, c.side))
 
-    def learn_basis(
-        self,
-        fields: Tensor,  # (n 2 h w) true fields of many hearts and phases
-    ) -> 'Motion':
-        "Principal motions, each scaled to its spread, so that all coefficients are of order one."
-        flat, k = fields.flatten(1).double(), self.config.basis
-        spread, axes = torch.linalg.eigh(
-            flat.T @ flat / len(flat)
-        )  # exact and ascending; every process finds the same
-        self.basis.copy_((spread.clamp_min(0).sqrt() * axes).T[-k:].flip(0).view_as(self.basis))
-        return self
+# %% ../../nbs/models/09_motion.ipynb #56c9917a
+@patch
+def learn_basis(
+    self: Motion,
+    fields: Tensor,  # (n 2 h w) true fields of many hearts and phases
+) -> 'Motion':
+    "Principal motions, each scaled to its spread, so that all coefficients are of order one."
+    flat, k = fields.flatten(1).double(), self.config.basis
+    spread, axes = torch.linalg.eigh(
+        flat.T @ flat / len(flat)
+    )  # exact and ascending; every process finds the same
+    self.basis.copy_((spread.clamp_min(0).sqrt() * axes).T[-k:].flip(0).view_as(self.basis))
+    return self
 
-    def coefficients(self, fields: Tensor) -> Tensor:  # (... 2 h w) -> (... k)
-        "The best coefficients of a given field."
-        flat = self.basis.flatten(1)
-        return fields.flatten(-3) @ flat.T / flat.square().sum(1)
+# %% ../../nbs/models/09_motion.ipynb #56c9927a
+@patch
+def coefficients(self: Motion, fields: Tensor) -> Tensor:  # (... 2 h w) -> (... k)
+    "The best coefficients of a given field."
+    flat = self.basis.flatten(1)
+    return fields.flatten(-3) @ flat.T / flat.square().sum(1)
 
-    def forward(
-        self,
-        reps: Tensor,  # (b t d) standardised representations
-        theta: Tensor,  # (b t) radians
-    ) -> Tensor:  # (b t k) coefficients
-        told = dict(reps=reps, theta=harmonics(theta, 4))
-        x = self.inward(
-            torch.cat(
-                [
-                    x if name in self.config.hears else torch.zeros_like(x)
-                    for name, x in told.items()
-                ],
-                -1,
-            )
+# %% ../../nbs/models/09_motion.ipynb #56c9937a
+@patch
+def forward(
+    self: Motion,
+    reps: Tensor,  # (b t d) standardised representations
+    theta: Tensor,  # (b t) radians
+) -> Tensor:  # (b t k) coefficients
+    told = dict(reps=reps, theta=harmonics(theta, 4))
+    x = self.inward(
+        torch.cat(
+            [x if name in self.config.hears else torch.zeros_like(x) for name, x in told.items()],
+            -1,
         )
-        place = (
-            theta
-            if 'theta' in self.config.hears
-            else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
-        )
-        return self.outward(self.mixer(x, circular_positions(place, self.mixer.pairs)))
+    )
+    place = (
+        theta
+        if 'theta' in self.config.hears
+        else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
+    )
+    return self.outward(self.mixer(x, circular_positions(place, self.mixer.pairs)))
 
-    def fields(self, reps: Tensor, theta: Tensor) -> Tensor:  # (b t d), (b t) -> (b t 2 h w)
-        "The motion of the beat."
-        return torch.einsum('btk,kchw->btchw', self(reps, theta), self.basis)
+# %% ../../nbs/models/09_motion.ipynb #56c9947a
+@patch
+def fields(self: Motion, reps: Tensor, theta: Tensor) -> Tensor:  # (b t d), (b t) -> (b t 2 h w)
+    "The motion of the beat."
+    return torch.einsum('btk,kchw->btchw', self(reps, theta), self.basis)
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        """Squared error of the coefficients, weighted by how far each moves things;
-        representations a little noisy."""
-        reps = batch['reps'] + 0.1 * (chance or BatchRandom()).normal(
-            *batch['reps'].shape, device=batch['reps'].device
-        )
-        weight = self.basis.flatten(1).square().sum(1)
-        error = (self(reps, batch['theta']) - self.coefficients(batch['fields'])).square()
-        return dict(loss=(error * weight).sum(-1).mean() / weight.sum())
+# %% ../../nbs/models/09_motion.ipynb #56c9957a
+@patch
+def loss(
+    self: Motion, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    """Squared error of the coefficients, weighted by how far each moves things;
+    representations a little noisy."""
+    reps = batch['reps'] + 0.1 * (chance or BatchRandom()).normal(
+        *batch['reps'].shape, device=batch['reps'].device
+    )
+    weight = self.basis.flatten(1).square().sum(1)
+    error = (self(reps, batch['theta']) - self.coefficients(batch['fields'])).square()
+    return dict(loss=(error * weight).sum(-1).mean() / weight.sum())

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom, seeded
@@ -43,9 +44,10 @@ class PCDMConfig:
     def __post_init__(self):
         object.__setattr__(self, 'structures', tuple(self.structures))
 
-    @classmethod
-    def tiny(cls):
-        return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32)
+# %% ../../nbs/models/06_pcdm.ipynb #5987d152
+@patch(cls_method=True)
+def tiny(cls: PCDMConfig):
+    return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32)
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bf42
 def windows(
@@ -99,167 +101,191 @@ class PCDM(Stage):
         self.register_buffer('reps_mean', torch.zeros(d))
         self.register_buffer('reps_std', torch.ones(d))
 
-    def encode(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
-    ) -> tuple[list[Tensor], Tensor]:  # features at three scales, pooled features (b t d)
-        "Every frame on its own."
-        if video.ndim != 5 or video.shape[2] != 1:
-            raise ValueError(
-                f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
-            )
-        features = self.encoder(video)
-        return features, rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=len(video))
-
-    def standardise(self, raw: Tensor) -> Tensor:  # (b t d) -> (b t d)
-        return (raw - self.reps_mean) / self.reps_std
-
-    def represent(self, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t d)
-        "Only the standardised representations, without the decoder's cost."
-        return self.standardise(self.encode(video)[1])
-
-    def frame_posterior(
-        self,
-        raw: Tensor,  # (b t d) pooled features
-        masks: Tensor,  # (b t s h w) in [0,1]
-    ) -> Tensor:  # (b t n) posterior of each frame's phase, from that frame alone
-        "By the shape of chambers and wall where they are drawn, else by the features."
-        if self.shape is None:
-            return self.alone(raw).float().softmax(-1)
-        return self.shape(shape_numbers(masks)).softmax(-1)
-
-    def tell(
-        self,
-        raw: Tensor,  # (b t d) pooled features
-    ) -> Tensor:  # (b t n) posterior of the phase
-        """A frame alone speaks for itself; several compare notes. More than training saw do so in
-        windows that fade into each other."""
-        if raw.shape[1] == 1:
-            return self.alone(raw).float().softmax(-1)
-        (b, t, _), parts = raw.shape, windows(raw.shape[1])
-        notes = self.inward(torch.cat([raw[:, part] for part in parts]))  # all windows at once
-        said = (
-            self.phase(
-                self.mixer(notes, linear_positions(notes.shape[1], self.mixer.pairs, raw.device))
-            )
-            .float()
-            .softmax(-1)
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b102
+@patch
+def encode(
+    self: PCDM,
+    video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+) -> tuple[list[Tensor], Tensor]:  # features at three scales, pooled features (b t d)
+    "Every frame on its own."
+    if video.ndim != 5 or video.shape[2] != 1:
+        raise ValueError(
+            f'expected video (b t 1 h w), got {tuple(video.shape)}: add or drop an axis'
         )
-        fade = 1 - torch.linspace(-1, 1, notes.shape[1] + 2, device=raw.device)[1:-1, None].abs()
-        total = sum(
-            F.pad(one, (0, 0, part.start, t - part.stop))
-            for one, part in zip((said * fade).split(b), parts)
+    features = self.encoder(video)
+    return features, rearrange(self.pool(features[-1]), '(b t) d -> b t d', b=len(video))
+
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b202
+@patch
+def standardise(self: PCDM, raw: Tensor) -> Tensor:  # (b t d) -> (b t d)
+    return (raw - self.reps_mean) / self.reps_std
+
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b302
+@patch
+def represent(self: PCDM, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t d)
+    "Only the standardised representations, without the decoder's cost."
+    return self.standardise(self.encode(video)[1])
+
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b402
+@patch
+def frame_posterior(
+    self: PCDM,
+    raw: Tensor,  # (b t d) pooled features
+    masks: Tensor,  # (b t s h w) in [0,1]
+) -> Tensor:  # (b t n) posterior of each frame's phase, from that frame alone
+    "By the shape of chambers and wall where they are drawn, else by the features."
+    if self.shape is None:
+        return self.alone(raw).float().softmax(-1)
+    return self.shape(shape_numbers(masks)).softmax(-1)
+
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b502
+@patch
+def tell(
+    self: PCDM,
+    raw: Tensor,  # (b t d) pooled features
+) -> Tensor:  # (b t n) posterior of the phase
+    """A frame alone speaks for itself; several compare notes. More than training saw do so in
+    windows that fade into each other."""
+    if raw.shape[1] == 1:
+        return self.alone(raw).float().softmax(-1)
+    (b, t, _), parts = raw.shape, windows(raw.shape[1])
+    notes = self.inward(torch.cat([raw[:, part] for part in parts]))  # all windows at once
+    said = (
+        self.phase(
+            self.mixer(notes, linear_positions(notes.shape[1], self.mixer.pairs, raw.device))
         )
-        return total / total.sum(-1, keepdim=True)
+        .float()
+        .softmax(-1)
+    )
+    fade = 1 - torch.linspace(-1, 1, notes.shape[1] + 2, device=raw.device)[1:-1, None].abs()
+    total = sum(
+        F.pad(one, (0, 0, part.start, t - part.stop))
+        for one, part in zip((said * fade).split(b), parts)
+    )
+    return total / total.sum(-1, keepdim=True)
 
-    def structures(
-        self,
-        features: list[Tensor],  # of b*t frames, at three scales
-        b: int = 1,  # videos
-    ) -> Tensor:  # (b t s h w) logits of the masks, in the order of `config.structures`
-        "The masks from what a frame shows."
-        return rearrange(
-            self.decoder(features), '(b t) s h w -> b t s h w', b=b
-        ).float()  # sums over many pixels need all digits
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b602
+@patch
+def structures(
+    self: PCDM,
+    features: list[Tensor],  # of b*t frames, at three scales
+    b: int = 1,  # videos
+) -> Tensor:  # (b t s h w) logits of the masks, in the order of `config.structures`
+    "The masks from what a frame shows."
+    return rearrange(
+        self.decoder(features), '(b t) s h w -> b t s h w', b=b
+    ).float()  # sums over many pixels need all digits
 
-    def segment(
-        self,
-        features: list[Tensor],  # of b*t frames, at three scales
-        b: int = 1,  # videos
-    ) -> Tensor:  # (b t h w) logits of the LV mask
-        "The mask whose sum is the area."
-        return self.structures(features, b)[:, :, 0]
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b702
+@patch
+def segment(
+    self: PCDM,
+    features: list[Tensor],  # of b*t frames, at three scales
+    b: int = 1,  # videos
+) -> Tensor:  # (b t h w) logits of the LV mask
+    "The mask whose sum is the area."
+    return self.structures(features, b)[:, :, 0]
 
-    def forward(
-        self,
-        video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
-    ) -> dict[
-        str, Tensor
-    ]:  # logits (b t h w), mask (b t h w), area (b t), posterior (b t n), y (b t 2), reps (b t d)
-        "All heads at once."
-        features, raw = self.encode(video)
-        logits = self.structures(features, len(video))
-        mask = logits[:, :, 0].sigmoid()
-        posterior = (
-            self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.tell(raw)
-        )
-        return dict(
-            logits=logits[:, :, 0],
-            mask=mask,
-            area=mask.sum((2, 3)),
-            posterior=posterior,
-            y=mean_point(posterior),
-            reps=self.standardise(raw),
-        )
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b802
+@patch
+def forward(
+    self: PCDM,
+    video: Tensor,  # (b t 1 h w) in [0,1]; h and w multiples of 16
+) -> dict[
+    str, Tensor
+]:  # logits (b t h w), mask (b t h w), area (b t), posterior (b t n), y (b t 2), reps (b t d)
+    "All heads at once."
+    features, raw = self.encode(video)
+    logits = self.structures(features, len(video))
+    mask = logits[:, :, 0].sigmoid()
+    posterior = (
+        self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.tell(raw)
+    )
+    return dict(
+        logits=logits[:, :, 0],
+        mask=mask,
+        area=mask.sum((2, 3)),
+        posterior=posterior,
+        y=mean_point(posterior),
+        reps=self.standardise(raw),
+    )
 
-    def raw(self, reps: Tensor) -> Tensor:  # (b t d) -> (b t d)
-        "The inverse of `standardise`."
-        return reps * self.reps_std + self.reps_mean
+# %% ../../nbs/models/06_pcdm.ipynb #0d54b902
+@patch
+def raw(self: PCDM, reps: Tensor) -> Tensor:  # (b t d) -> (b t d)
+    "The inverse of `standardise`."
+    return reps * self.reps_std + self.reps_mean
 
-    def calibrate(
-        self,
-        reps: Tensor,  # (n d) representations of the data set, as this model gives them
-    ) -> 'PCDM':
-        """Standardise representations over a data set, channel by channel; never over a sample,
-        whose size would be lost."""
-        self.reps_mean += self.reps_std * reps.mean(0)
-        self.reps_std *= reps.std(0)
-        return self
+# %% ../../nbs/models/06_pcdm.ipynb #0d54ba02
+@patch
+def calibrate(
+    self: PCDM,
+    reps: Tensor,  # (n d) representations of the data set, as this model gives them
+) -> 'PCDM':
+    """Standardise representations over a data set, channel by channel; never over a sample,
+    whose size would be lost."""
+    self.reps_mean += self.reps_std * reps.mean(0)
+    self.reps_std *= reps.std(0)
+    return self
 
-    def focus(
-        self,
-        clips: bool,  # or else single frames
-    ) -> 'PCDM':
-        "Only what compares the frames of a clip learns from here on, or only what sees one frame."
-        self.requires_grad_(not clips)
-        for part in (self.inward, self.mixer, self.phase, self.curve):
-            part.requires_grad_(clips)
-        return self
+# %% ../../nbs/models/06_pcdm.ipynb #0d54bb02
+@patch
+def focus(
+    self: PCDM,
+    clips: bool,  # or else single frames
+) -> 'PCDM':
+    "Only what compares the frames of a clip learns from here on, or only what sees one frame."
+    self.requires_grad_(not clips)
+    for part in (self.inward, self.mixer, self.phase, self.curve):
+        part.requires_grad_(clips)
+    return self
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        """Frames: mask, size and what each tells alone. Several of them, or the representations of
-        a clip: phase. What has no label is only held together."""
-        if 'shape' in batch:
-            losses = phase_losses(self.shape(batch['shape']).softmax(-1), batch['theta'])
-            return dict(loss=sum(losses.values()), **losses)
-        if 'video' in batch:
-            features, raw = self.encode(batch['video'])
-            masks = self.structures(features, len(raw))
-            losses = (
-                frame_losses(
-                    masks, self.alone(raw).float().softmax(-1), self.size(raw)[..., 0], batch
-                )
-                if {'mask', 'structures'} & set(batch)
-                else {}
-            )
-            area = masks[:, :, 0].detach().sigmoid().sum((2, 3))
-        else:
-            raw, area, losses = self.raw(batch['reps']), batch['area'], {}
-        if raw.shape[1] > 1:
-            losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
+# %% ../../nbs/models/06_pcdm.ipynb #0d54bc02
+@patch
+def loss(
+    self: PCDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    """Frames: mask, size and what each tells alone. Several of them, or the representations of
+    a clip: phase. What has no label is only held together."""
+    if 'shape' in batch:
+        losses = phase_losses(self.shape(batch['shape']).softmax(-1), batch['theta'])
         return dict(loss=sum(losses.values()), **losses)
-
-    def clip_losses(
-        self,
-        posterior: Tensor,  # (b t n)
-        area: Tensor,  # (b t) px², detached: these losses teach the phase and never bend the mask
-        theta: Tensor | None,  # (b t) the true phase, radians, where it is known
-    ) -> dict[str, Tensor]:  # scalars
-        "Phase where it is known, and the three losses without labels."
-        cfg, y = self.config, mean_point(posterior)
-        known = {} if theta is None else phase_losses(posterior, theta)
-        if area.shape[1] < 8:
-            return known
-        whole = (
-            y.detach().mean(1).norm(dim=-1) < 0.35
-        ).float()  # clips that go round the circle hold both landmarks
-        return known | dict(
-            mono=cfg.mono * l_mono(area, y).mean(),
-            curve=cfg.curve * (whole * l_map(area, y, self.curve)).mean(),
-            peak=cfg.peak * (whole * l_peak(area, y)).mean(),
+    if 'video' in batch:
+        features, raw = self.encode(batch['video'])
+        masks = self.structures(features, len(raw))
+        losses = (
+            frame_losses(masks, self.alone(raw).float().softmax(-1), self.size(raw)[..., 0], batch)
+            if {'mask', 'structures'} & set(batch)
+            else {}
         )
+        area = masks[:, :, 0].detach().sigmoid().sum((2, 3))
+    else:
+        raw, area, losses = self.raw(batch['reps']), batch['area'], {}
+    if raw.shape[1] > 1:
+        losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
+    return dict(loss=sum(losses.values()), **losses)
+
+# %% ../../nbs/models/06_pcdm.ipynb #0d54bd02
+@patch
+def clip_losses(
+    self: PCDM,
+    posterior: Tensor,  # (b t n)
+    area: Tensor,  # (b t) px², detached: these losses teach the phase and never bend the mask
+    theta: Tensor | None,  # (b t) the true phase, radians, where it is known
+) -> dict[str, Tensor]:  # scalars
+    "Phase where it is known, and the three losses without labels."
+    cfg, y = self.config, mean_point(posterior)
+    known = {} if theta is None else phase_losses(posterior, theta)
+    if area.shape[1] < 8:
+        return known
+    whole = (
+        y.detach().mean(1).norm(dim=-1) < 0.35
+    ).float()  # clips that go round the circle hold both landmarks
+    return known | dict(
+        mono=cfg.mono * l_mono(area, y).mean(),
+        curve=cfg.curve * (whole * l_map(area, y, self.curve)).mean(),
+        peak=cfg.peak * (whole * l_peak(area, y)).mean(),
+    )
 
 # %% ../../nbs/models/06_pcdm.ipynb #9f9f6bfd
 def dice_loss(

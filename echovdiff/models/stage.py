@@ -11,6 +11,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
+from fastcore.basics import patch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -24,63 +25,66 @@ class Stage(nn.Module):
 
     Config = None  # the config dataclass of the subclass
 
-    def loss(
-        self,
-        batch: dict[str, Tensor],
-        chance: BatchRandom | None = None,  # of noise and the like
-    ) -> dict[str, Tensor]:  # scalars, means over clips; 'loss' is the one to minimise
-        "What training minimises."
-        raise NotImplementedError
+# %% ../../nbs/models/00_stage.ipynb #d7f4a1fd
+@patch
+def loss(
+    self: Stage,
+    batch: dict[str, Tensor],
+    chance: BatchRandom | None = None,  # of noise and the like
+) -> dict[str, Tensor]:  # scalars, means over clips; 'loss' is the one to minimise
+    "What training minimises."
+    raise NotImplementedError
 
-    def save(
-        self,
-        folder: str | Path,
-        provenance: dict | None = None,  # seeds, steps, data, commit, measured numbers
-        half: bool = False,  # store floats in half precision
-    ) -> None:
-        "Write `config.json` and `weights.safetensors`."
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        cast = lambda v: v.half() if half and v.is_floating_point() else v
-        write_tensors(
-            folder / 'weights.safetensors', {k: cast(v) for k, v in self.state_dict().items()}
-        )
-        write_json(
-            folder / 'config.json',
-            dict(
-                stage=type(self).__name__, config=asdict(self.config), provenance=provenance or {}
-            ),
-        )
+# %% ../../nbs/models/00_stage.ipynb #d7f4a2fd
+@patch
+def save(
+    self: Stage,
+    folder: str | Path,
+    provenance: dict | None = None,  # seeds, steps, data, commit, measured numbers
+    half: bool = False,  # store floats in half precision
+) -> None:
+    "Write `config.json` and `weights.safetensors`."
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    cast = lambda v: v.half() if half and v.is_floating_point() else v
+    write_tensors(
+        folder / 'weights.safetensors', {k: cast(v) for k, v in self.state_dict().items()}
+    )
+    write_json(
+        folder / 'config.json',
+        dict(stage=type(self).__name__, config=asdict(self.config), provenance=provenance or {}),
+    )
 
-    @classmethod
-    def from_folder(
-        cls,
-        folder: str | Path,  # a folder that `save` wrote
-    ):  # the stage, or one of its subclasses, in float32 and eval mode
-        "Load a stage; errors say what is missing."
-        folder = Path(folder)
-        for name in ('config.json', 'weights.safetensors'):
-            if not (folder / name).is_file():
-                raise ValueError(
-                    f'weights folder {folder} lacks {name}: expected config.json and'
-                    ' weights.safetensors as Stage.save writes them'
-                )
-        info = json.loads((folder / 'config.json').read_text())
-        kind = {k.__name__: k for k in (cls, *cls.__subclasses__())}.get(info.get('stage'))
-        if kind is None:
-            raise ValueError(f"{folder} holds a {info.get('stage')}, expected a {cls.__name__}")
-        try:
-            stage = kind(kind.Config(**info['config']))
-            stage.load_state_dict({
-                k: v.float() if v.is_floating_point() else v
-                for k, v in load_file(folder / 'weights.safetensors').items()
-            })
-        except (TypeError, RuntimeError, KeyError) as error:
+# %% ../../nbs/models/00_stage.ipynb #d7f4a3fd
+@patch(cls_method=True)
+def from_folder(
+    cls: Stage,
+    folder: str | Path,  # a folder that `save` wrote
+):  # the stage, or one of its subclasses, in float32 and eval mode
+    "Load a stage; errors say what is missing."
+    folder = Path(folder)
+    for name in ('config.json', 'weights.safetensors'):
+        if not (folder / name).is_file():
             raise ValueError(
-                f'{folder} is of another version of echovdiff: its weights do not fit'
-                f' {cls.__name__} (retrain, or install the version that wrote it)'
-            ) from error
-        return stage.eval()
+                f'weights folder {folder} lacks {name}: expected config.json and'
+                ' weights.safetensors as Stage.save writes them'
+            )
+    info = json.loads((folder / 'config.json').read_text())
+    kind = {k.__name__: k for k in (cls, *cls.__subclasses__())}.get(info.get('stage'))
+    if kind is None:
+        raise ValueError(f"{folder} holds a {info.get('stage')}, expected a {cls.__name__}")
+    try:
+        stage = kind(kind.Config(**info['config']))
+        stage.load_state_dict({
+            k: v.float() if v.is_floating_point() else v
+            for k, v in load_file(folder / 'weights.safetensors').items()
+        })
+    except (TypeError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f'{folder} is of another version of echovdiff: its weights do not fit'
+            f' {cls.__name__} (retrain, or install the version that wrote it)'
+        ) from error
+    return stage.eval()
 
 # %% ../../nbs/models/00_stage.ipynb #60205b1c
 def shipped() -> Path:

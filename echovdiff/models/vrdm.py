@@ -9,6 +9,7 @@ __all__ = ['VRDMConfig', 'VRDMConditioning', 'vrdm_conditioning', 'VRDMLayer', '
 from dataclasses import dataclass
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.random import BatchRandom
@@ -59,17 +60,19 @@ class VRDMConditioning:
     prompt_on: Tensor  # (b)
     ef_on: Tensor  # (b)
 
-    def only(self, phase: bool, prompt: bool, ef: bool) -> 'Wish':
-        "The same wish with conditions switched off for all samples."
-        return VRDMConditioning(
-            self.theta,
-            self.prompt,
-            self.prompt_theta,
-            self.ef,
-            self.phase_on & phase,
-            self.prompt_on & prompt,
-            self.ef_on & ef,
-        )
+# %% ../../nbs/models/08_vrdm.ipynb #65e721a1
+@patch
+def only(self: VRDMConditioning, phase: bool, prompt: bool, ef: bool) -> 'VRDMConditioning':
+    "The same wish with conditions switched off for all samples."
+    return VRDMConditioning(
+        self.theta,
+        self.prompt,
+        self.prompt_theta,
+        self.ef,
+        self.phase_on & phase,
+        self.prompt_on & prompt,
+        self.ef_on & ef,
+    )
 
 # %% ../../nbs/models/08_vrdm.ipynb #65e72c01
 def vrdm_conditioning(
@@ -107,19 +110,21 @@ class VRDMLayer(nn.Module):
             feed_forward(dim),
         )
 
-    def forward(
-        self,
-        x: Tensor,  # (b n d) tokens: the prompt, then the frames
-        phases: Tensor,  # (b t d) phase tokens
-        place: Tensor,  # (b n pairs) angles of the tokens on the ring
-        cond: Tensor,  # (b d)
-    ) -> Tensor:  # (b n d)
-        h, gate = self.norms[0](x, cond)
-        x = x + gate * self.self_attention(h, angles=place)
-        h, gate = self.norms[1](x, cond)
-        x = x + gate * self.cross(h, phases, place, place[:, 1:])
-        h, gate = self.norms[2](x, cond)
-        return x + gate * self.mlp(h)
+# %% ../../nbs/models/08_vrdm.ipynb #e79d01df
+@patch
+def forward(
+    self: VRDMLayer,
+    x: Tensor,  # (b n d) tokens: the prompt, then the frames
+    phases: Tensor,  # (b t d) phase tokens
+    place: Tensor,  # (b n pairs) angles of the tokens on the ring
+    cond: Tensor,  # (b d)
+) -> Tensor:  # (b n d)
+    h, gate = self.norms[0](x, cond)
+    x = x + gate * self.self_attention(h, angles=place)
+    h, gate = self.norms[1](x, cond)
+    x = x + gate * self.cross(h, phases, place, place[:, 1:])
+    h, gate = self.norms[2](x, cond)
+    return x + gate * self.mlp(h)
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0301
 class VRDM(Stage):
@@ -144,63 +149,67 @@ class VRDM(Stage):
         nn.init.zeros_(self.outward.weight)
         nn.init.zeros_(self.outward.bias)
 
-    def forward(
-        self,
-        x: Tensor,  # (b t d) noisy representations
-        k: Tensor,  # (b) diffusion step
-        wish: VRDMConditioning,
-    ) -> Tensor:  # (b t d) v
-        "Predict v."
-        theta = either(wish.phase_on, wish.theta, phase_grid(x.shape[1]).to(x))
-        prompt = either(wish.prompt_on, self.prompt(wish.prompt), self.no_prompt)
-        prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.0)
-        phases = either(
-            wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase
-        )
-        tokens = torch.cat([prompt[:, None], self.inward(x)], 1)
-        place = circular_positions(
-            torch.cat([prompt_theta[:, None], theta], 1), self.config.dim // self.config.heads // 2
-        )
-        cond = self.step(fourier_features(k / TRAINING_STEPS, 64)) + either(
-            wish.ef_on, self.ef(fourier_features(wish.ef, 64)), self.no_ef
-        )
-        for layer in self.layers:
-            tokens = layer(tokens, phases, place, cond)
-        return self.outward(self.norm(tokens[:, 1:]))
+# %% ../../nbs/models/08_vrdm.ipynb #e79d0101
+@patch
+def forward(
+    self: VRDM,
+    x: Tensor,  # (b t d) noisy representations
+    k: Tensor,  # (b) diffusion step
+    wish: VRDMConditioning,
+) -> Tensor:  # (b t d) v
+    "Predict v."
+    theta = either(wish.phase_on, wish.theta, phase_grid(x.shape[1]).to(x))
+    prompt = either(wish.prompt_on, self.prompt(wish.prompt), self.no_prompt)
+    prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.0)
+    phases = either(
+        wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase
+    )
+    tokens = torch.cat([prompt[:, None], self.inward(x)], 1)
+    place = circular_positions(
+        torch.cat([prompt_theta[:, None], theta], 1), self.config.dim // self.config.heads // 2
+    )
+    cond = self.step(fourier_features(k / TRAINING_STEPS, 64)) + either(
+        wish.ef_on, self.ef(fourier_features(wish.ef, 64)), self.no_ef
+    )
+    for layer in self.layers:
+        tokens = layer(tokens, phases, place, cond)
+    return self.outward(self.norm(tokens[:, 1:]))
 
-    def loss(
-        self, batch: dict[str, Tensor], chance: BatchRandom | None = None
-    ) -> dict[str, Tensor]:
-        """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
-        the beat."""
-        reps, theta = batch['reps'], batch['theta']
-        b, t, _ = reps.shape
-        chance = chance or BatchRandom()
-        i, at = (t * chance.uniform(b, device=reps.device)).long(), torch.arange(
-            b, device=reps.device
-        )
-        on = [condition_dropout_mask(b, self.config.forget, chance, reps.device) for _ in range(3)]
-        w = VRDMConditioning(theta, reps[at, i], theta[at, i], batch['ef'].to(reps), *on)
-        return dict(loss=diffusion_loss(lambda x, k: self(x, k, w), reps, chance))
+# %% ../../nbs/models/08_vrdm.ipynb #e79d0201
+@patch
+def loss(
+    self: VRDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+) -> dict[str, Tensor]:
+    """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
+    the beat."""
+    reps, theta = batch['reps'], batch['theta']
+    b, t, _ = reps.shape
+    chance = chance or BatchRandom()
+    i, at = (t * chance.uniform(b, device=reps.device)).long(), torch.arange(b, device=reps.device)
+    on = [condition_dropout_mask(b, self.config.forget, chance, reps.device) for _ in range(3)]
+    w = VRDMConditioning(theta, reps[at, i], theta[at, i], batch['ef'].to(reps), *on)
+    return dict(loss=diffusion_loss(lambda x, k: self(x, k, w), reps, chance))
 
-    def sample(
-        self,
-        wish: VRDMConditioning,  # what the beat shall be
-        generator: torch.Generator | None = None,
-        steps: int = 8,
-        guidance: tuple[float, float, float] = (1.0, 1.0, 1.0),  # of phase, prompt, EF
-        watch=None,  # called with (step, state, clean), see `diffusion.sample`
-    ) -> Tensor:  # (b t d) representations
-        "Draw a beat of representations."
+# %% ../../nbs/models/08_vrdm.ipynb #e79d0308
+@patch
+def sample(
+    self: VRDM,
+    wish: VRDMConditioning,  # what the beat shall be
+    generator: torch.Generator | None = None,
+    steps: int = 8,
+    guidance: tuple[float, float, float] = (1.0, 1.0, 1.0),  # of phase, prompt, EF
+    watch=None,  # called with (step, state, clean), see `diffusion.sample`
+) -> Tensor:  # (b t d) representations
+    "Draw a beat of representations."
 
-        def predict(x, k):
-            return guided(lambda on: self(x, k, wish.only(*on)), guidance)
+    def predict(x, k):
+        return guided(lambda on: self(x, k, wish.only(*on)), guidance)
 
-        return sample(
-            predict,
-            (*wish.theta.shape, self.config.reps),
-            generator,
-            steps,
-            wish.theta.device,
-            watch,
-        )
+    return sample(
+        predict,
+        (*wish.theta.shape, self.config.reps),
+        generator,
+        steps,
+        wish.theta.device,
+        watch,
+    )

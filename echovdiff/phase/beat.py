@@ -71,6 +71,7 @@ PARTS = dict(
     whole=(0, 2 * math.pi), systole=(0, math.pi), diastole=(math.pi, 2 * math.pi)
 )  # first and last phase, radians
 
+
 @dataclass(kw_only=True, repr=False, eq=False)
 class Beat:
     """One heartbeat from ED to the next ED, or the half of one. Raises `ValueError` if its parts
@@ -100,14 +101,6 @@ class Beat:
             self.area = area(self.mask)
         _check(self)
 
-    @property
-    def theta(self) -> Tensor:
-        return warp(self.tau, self.alpha)  # (t) phase in radians
-
-    @property
-    def seconds(self) -> float:
-        return 60 / self.heart_rate  # duration of the beat (the RR interval)
-
     def __len__(self):
         return len(self.video)  # number of frames
 
@@ -118,6 +111,16 @@ class Beat:
             f"Beat({part}{len(self)} frames of {self.video.shape[-2]}x{self.video.shape[-1]}, alpha"
             f" {self.alpha:.2f}, {self.heart_rate:.0f} bpm, EF {ef})"
         )
+
+# %% ../../nbs/phase/02_beat.ipynb #971b2187
+@patch(as_prop=True)
+def theta(self: Beat) -> Tensor:
+    return warp(self.tau, self.alpha)  # (t) phase in radians
+
+# %% ../../nbs/phase/02_beat.ipynb #971b228e
+@patch(as_prop=True)
+def seconds(self: Beat) -> float:
+    return 60 / self.heart_rate  # duration of the beat (the RR interval)
 
 # %% ../../nbs/phase/02_beat.ipynb #971b2201
 def _check(

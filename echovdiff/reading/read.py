@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..phase.posterior import doubt, median_phase
@@ -50,13 +51,15 @@ class Reading:
     heart_rate: float | None  # beats per minute, median over beats
     notes: tuple[str, ...] = ()  # what else must be known
 
-    @property
-    def kind(self) -> str:
-        return 'still' if len(self.frames) == 1 else 'loop'
+# %% ../../nbs/reading/02_read.ipynb #f429f12c
+@patch(as_prop=True)
+def kind(self: Reading) -> str:
+    return 'still' if len(self.frames) == 1 else 'loop'
 
-    @property
-    def la_area(self) -> np.ndarray | None:  # (t) px²; None where the weights know no atrium
-        return self.structures['la'].sum((1, 2)) / 255 if 'la' in self.structures else None
+# %% ../../nbs/reading/02_read.ipynb #f429f22c
+@patch(as_prop=True)
+def la_area(self: Reading) -> np.ndarray | None:  # (t) px²; None where the weights know no atrium
+    return self.structures['la'].sum((1, 2)) / 255 if 'la' in self.structures else None
 
 # %% ../../nbs/reading/02_read.ipynb #602ad3d1
 RATE = 30.0  # frames per second at which stage 1 is shown a loop, at most about half as much again

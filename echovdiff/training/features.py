@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -98,39 +99,40 @@ class Features:
     def __len__(self):
         return len(self.arrays['z'])
 
-    @classmethod
-    def build(
-        cls,
-        folder: str | Path,  # where to put them; what was made there before is opened
-        pool: Pool | StorePool,
-        pcdm: PCDM,
-        codec: Codec,
-        n: int,  # entries; more than the pool has beats: again, augmented otherwise
-        seed: int = 0,
-        workers: int = 2,  # processes
-    ):  # the `Features`
-        "Compute features; the folder appears when it is complete. ValueError if it holds others."
-        facts = dict(n=n, seed=seed, pool=pool.info)
-        if found := already(cls, folder, facts):
-            return found
-        arrays, chunks = {}, [list(range(i, min(i + 4, n))) for i in range(0, n, 4)]
-        parts = Parallel(workers, return_as='generator')(
-            delayed(describe_entries)(pool.folder, pcdm, codec, chunk, seed) for chunk in chunks
-        )
-        with whole_folder(folder) as part:
-            for entries, found in zip(
-                chunks, tqdm(parts, total=len(chunks), desc='features', mininterval=5)
-            ):
-                for name, value in found.items():
-                    if name not in arrays:
-                        arrays[name] = np.lib.format.open_memmap(
-                            part / f'{name}.npy', 'w+', value.numpy().dtype, (n, *value.shape[1:])
-                        )
-                    arrays[name][entries] = value.numpy()
-            for array in arrays.values():
-                array.flush()
-            (part / 'features.json').write_text(json.dumps(facts))
-        return cls(folder)
+# %% ../../nbs/training/01_features.ipynb #f9cfc109
+@patch(cls_method=True)
+def build(
+    cls: Features,
+    folder: str | Path,  # where to put them; what was made there before is opened
+    pool: Pool | StorePool,
+    pcdm: PCDM,
+    codec: Codec,
+    n: int,  # entries; more than the pool has beats: again, augmented otherwise
+    seed: int = 0,
+    workers: int = 2,  # processes
+):  # the `Features`
+    "Compute features; the folder appears when it is complete. ValueError if it holds others."
+    facts = dict(n=n, seed=seed, pool=pool.info)
+    if found := already(cls, folder, facts):
+        return found
+    arrays, chunks = {}, [list(range(i, min(i + 4, n))) for i in range(0, n, 4)]
+    parts = Parallel(workers, return_as='generator')(
+        delayed(describe_entries)(pool.folder, pcdm, codec, chunk, seed) for chunk in chunks
+    )
+    with whole_folder(folder) as part:
+        for entries, found in zip(
+            chunks, tqdm(parts, total=len(chunks), desc='features', mininterval=5)
+        ):
+            for name, value in found.items():
+                if name not in arrays:
+                    arrays[name] = np.lib.format.open_memmap(
+                        part / f'{name}.npy', 'w+', value.numpy().dtype, (n, *value.shape[1:])
+                    )
+                arrays[name][entries] = value.numpy()
+        for array in arrays.values():
+            array.flush()
+        (part / 'features.json').write_text(json.dumps(facts))
+    return cls(folder)
 
 # %% ../../nbs/training/01_features.ipynb #de7db62f
 def feature_batch(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.random import seeded
@@ -121,9 +122,10 @@ class FineTuneConfig:
     ema: float = 0.99  # memory of the teacher
     seed: int = 0
 
-    @property
-    def steps(self) -> int:
-        return max(2, round(self.pace * self.minutes))
+# %% ../../nbs/training/06_finetune.ipynb #808b715e
+@patch(as_prop=True)
+def steps(self: FineTuneConfig) -> int:
+    return max(2, round(self.pace * self.minutes))
 
 # %% ../../nbs/training/06_finetune.ipynb #808b7301
 @torch.no_grad()

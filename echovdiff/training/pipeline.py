@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.files import agree, write_json
@@ -85,75 +86,86 @@ class TrainingPlan:
     workers: int = 2  # processes that render and describe
     precision: str = field(default_factory=fast_precision)  # 'no' or 'bf16'
 
-    @classmethod
-    def small(cls):
-        return cls()
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d1ee
+@patch(cls_method=True)
+def small(cls: TrainingPlan):
+    return cls()
 
-    @classmethod
-    def paper(cls):
-        return cls(lvdm=LVDMConfig.paper())
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d2ee
+@patch(cls_method=True)
+def paper(cls: TrainingPlan):
+    return cls(lvdm=LVDMConfig.paper())
 
-    @classmethod
-    def tiny(cls):
-        backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
-        return cls(
-            'phantom',
-            PCDMConfig.tiny(),
-            CodecConfig.tiny(),
-            replace(VRDMConfig.tiny(), reps=16),
-            MotionConfig.tiny(),
-            replace(LVDMConfig.tiny(), backbone=backbone, reps=16),
-            4,
-            6,
-            dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3),
-            sizes=dict(
-                pcdm=(12, 1),
-                codec=(4, 2),
-                heads=(4, 32),
-                vrdm=(4, 8),
-                motion=(4, 8),
-                backbone=(2, 8),
-                lvdm=(2, 8),
-            ),
-            workers=1,
-        )
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d3ee
+@patch(cls_method=True)
+def tiny(cls: TrainingPlan):
+    backbone = replace(LVDMConfig.tiny().backbone, latent=4, side=28, patch=7)
+    return cls(
+        'phantom',
+        PCDMConfig.tiny(),
+        CodecConfig.tiny(),
+        replace(VRDMConfig.tiny(), reps=16),
+        MotionConfig.tiny(),
+        replace(LVDMConfig.tiny(), backbone=backbone, reps=16),
+        4,
+        6,
+        dict.fromkeys(('pcdm', 'codec', 'heads', 'vrdm', 'motion', 'backbone', 'lvdm'), 3),
+        sizes=dict(
+            pcdm=(12, 1),
+            codec=(4, 2),
+            heads=(4, 32),
+            vrdm=(4, 8),
+            motion=(4, 8),
+            backbone=(2, 8),
+            lvdm=(2, 8),
+        ),
+        workers=1,
+    )
 
-    def upon(
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d4ee
+@patch
+def upon(
+    self: TrainingPlan,
+    folder: str | Path,  # an EchoFM that `convert` wrote
+) -> 'TrainingPlan':
+    """The same plan with EchoFM as PCDM's encoder, which then learns from clips of 32 frames
+    instead of stills."""
+    return replace(self, echofm=str(folder), sizes=self.sizes | dict(pcdm=(2, 32)))
+
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d5f5
+@patch
+def borrowing(
+    self: TrainingPlan,
+    folder: str | Path,  # of a text-to-video model, with vae/ and unet/ as diffusers saves them
+) -> 'TrainingPlan':
+    "The paper's stage 3 in a codec and a U-Net that others trained."
+    return replace(
         self,
-        folder: str | Path,  # an EchoFM that `convert` wrote
-    ) -> 'Plan':
-        """The same plan with EchoFM as PCDM's encoder, which then learns from clips of 32 frames
-        instead of stills."""
-        return replace(self, echofm=str(folder), sizes=self.sizes | dict(pcdm=(2, 32)))
+        codec=CodecConfig.borrowing(Path(folder) / 'vae'),
+        lvdm=LVDMConfig.borrowing(Path(folder) / 'unet'),
+    )
 
-    def borrowing(
-        self,
-        folder: str | Path,  # of a text-to-video model, with vae/ and unet/ as diffusers saves them
-    ) -> 'Plan':
-        "The paper's stage 3 in a codec and a U-Net that others trained."
-        return replace(
-            self,
-            codec=CodecConfig.borrowing(Path(folder) / 'vae'),
-            lvdm=LVDMConfig.borrowing(Path(folder) / 'unet'),
-        )
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d6ee
+@patch
+def size(self: TrainingPlan, name: str) -> tuple[int, int]:  # beats and frames of each
+    "The size of a stage's batches."
+    beats, frames = self.sizes[name]
+    return self.times * beats, frames
 
-    def size(self, name: str) -> tuple[int, int]:  # beats and frames of each
-        "The size of a stage's batches."
-        beats, frames = self.sizes[name]
-        return self.times * beats, frames
-
-    def order(self) -> list[str]:
-        """The stages in the order in which they learn; the backbone on its own only if it is ours
-        and then frozen."""
-        return [
-            'pcdm',
-            'codec',
-            'heads',
-            'vrdm',
-            'motion',
-            *(['backbone'] if self.lvdm.pretrains else []),
-            'lvdm',
-        ]
+# %% ../../nbs/training/02_pipeline.ipynb #cc86d7ee
+@patch
+def order(self: TrainingPlan) -> list[str]:
+    """The stages in the order in which they learn; the backbone on its own only if it is ours
+    and then frozen."""
+    return [
+        'pcdm',
+        'codec',
+        'heads',
+        'vrdm',
+        'motion',
+        *(['backbone'] if self.lvdm.pretrains else []),
+        'lvdm',
+    ]
 
 # %% ../../nbs/training/02_pipeline.ipynb #a84e4377
 def commit() -> str:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.files import InputError, whole_file
@@ -32,6 +33,7 @@ from ..data.store import Store, read_table, write_table
 # %% ../../nbs/training/05_user_stills.ipynb #99107d81
 STRUCTURES = ('lv', 'myocardium', 'la')  # their numbers in a mask are 1, 2, 3
 
+
 @dataclass
 class Stills:
     "Stills and what is known of them; those of a loop lie one after another."
@@ -46,28 +48,32 @@ class Stills:
     def __len__(self):
         return len(self.video)
 
-    def take(
-        self,
-        index: Tensor,  # of stills; whole loops, if `frames` is to stay true
-    ) -> 'Stills':
-        "Some of them."
-        return Stills(
-            **{f.name: getattr(self, f.name)[index] for f in fields(self)[:-1]}, frames=self.frames
-        )
-
-    def pictures(
-        self,
-        index: Tensor,  # (m) of stills
-    ) -> tuple[Tensor, Tensor]:  # (m h w) and (m s h w), float32 in [0,1]
-        "Pictures and masks of some, ready for a network."
-        return self.video[index].float() / 255, self.masks[index].float() / 255
-
     def __repr__(self):
         labelled, phases = self.known.any(1).sum().item(), (~self.theta.isnan()).sum().item()
         return (
             f'Stills({len(self)} of {len(self.patient.unique())} patients: {labelled} traced,'
             f' {phases} of known phase)'
         )
+
+# %% ../../nbs/training/05_user_stills.ipynb #99107181
+@patch
+def take(
+    self: Stills,
+    index: Tensor,  # of stills; whole loops, if `frames` is to stay true
+) -> 'Stills':
+    "Some of them."
+    return Stills(
+        **{f.name: getattr(self, f.name)[index] for f in fields(self)[:-1]}, frames=self.frames
+    )
+
+# %% ../../nbs/training/05_user_stills.ipynb #99107281
+@patch
+def pictures(
+    self: Stills,
+    index: Tensor,  # (m) of stills
+) -> tuple[Tensor, Tensor]:  # (m h w) and (m s h w), float32 in [0,1]
+    "Pictures and masks of some, ready for a network."
+    return self.video[index].float() / 255, self.masks[index].float() / 255
 
 # %% ../../nbs/training/05_user_stills.ipynb #2a01c479
 def to_bytes(x: Tensor) -> Tensor:  # the same shape, uint8
