@@ -35,7 +35,7 @@ MIRROR = "from ipywidgets import Label\nfrom traitlets import dlink\nseen = Labe
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     "A kit of a few notebooks: the home page, 70_widgets and the apps."
-    copy = tmp_path_factory.mktemp("kit")
+    copy = tmp_path_factory.mktemp("echovdiff")
     shutil.copytree(ROOT / "tools", copy / "tools")
     shutil.copytree(ROOT / "echovdiff", copy / "echovdiff", ignore=shutil.ignore_patterns("weights", "__pycache__"))
     apps = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("nbs/apps/*.ipynb")]
@@ -430,14 +430,14 @@ def test_lab_denoise(page, lab):
 
 
 def choose_rivals(page):
-    "A menu of the figure; then rivals chosen with a widget."
+    "A menu of the figure; then baselines chosen with a widget."
     figure = page.locator(".js-plotly-plot").first
     figure.locator(".xtitle").filter(has_text="Fréchet distance").wait_for(timeout=60_000)
     figure.scroll_into_view_if_needed()
     figure.locator(".updatemenu-header").first.click()
     figure.get_by_text("x: EF error (points)").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot .xtitle').textContent == 'EF error (points)'")
-    page.get_by_label("rivals", exact=True).select_option(["kit", "real"])
+    page.get_by_label("baselines", exact=True).select_option(["echovdiff", "real"])
     page.wait_for_function("document.querySelectorAll('.widget-html tbody tr').length == 2")
 
 

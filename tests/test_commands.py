@@ -1,4 +1,4 @@
-"""Every command on every page works: the cheap ones are carried out, the others are read by the parser that would read them.
+"""Every command on every page works: the cheap ones are deformed out, the others are read by the parser that would read them.
 
 A command is a line of a fence without a language or in ```bash, a `!line` of a code cell, or `a command with its words`
 in a sentence. Each program has an entry in PROGRAMS; a program that nobody knows fails with the page and the line.
@@ -74,7 +74,7 @@ def check(line: str, here: Path):
 
 
 def kit(words: list[str], here: Path | None):
-    "`echovdiff`: read by its own parser; with a place to work in, also carried out, cheaply and on files that exist."
+    "`echovdiff`: read by its own parser; with a place to work in, also deformed out, cheaply and on files that exist."
     args = main.parser().parse_args(words)
     if here is None or args.command in NOT_RUN: return
     place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if args.command == "prepare" else {})

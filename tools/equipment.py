@@ -11,7 +11,7 @@ from echovdiff.evaluate.scorer import Scorer, load_scorer
 
 @cache
 def equipment(folder: str | None) -> tuple[Stages, Scorer]:
-    "The stages that ship, and the referee."
+    "The stages that ship, and the scorer."
     torch.set_num_threads(1)
     return load_weights(), load_scorer(folder)
 

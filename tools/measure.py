@@ -1,9 +1,9 @@
 """Measure the shipped weights and write echovdiff/weights/measured.json: every number in README and notes comes from here.
 
-    python tools/measure.py [PART ...] [--referee FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
+    python tools/measure.py [PART ...] [--scorer FOLDER] [--reference CSV] [--simulated NPZ] [--n 128] [--many 300]
 
 Parts, all of them by default: phantom, reading, stills, generated, floor, asked, poor, real. A part that is asked for anew
-replaces its old numbers, if these are of the same weights and the same referee. The referee (notebook 55), of another architecture, seed and
+replaces its old numbers, if these are of the same weights and the same scorer. The scorer (notebook 55), of another architecture, seed and
 training set, scores the generated beats and is never used to make them. CSV and NPZ are the reference of the real loop and
 the simulated beat; without them those rows are left out. With --n 128 --many 300 all takes about an hour on two cores.
 """
@@ -27,7 +27,7 @@ from pydicom.data import get_testdata_file
 from echovdiff.core.files import write_json
 from echovdiff.core.random import seeded
 from echovdiff.phase.axis import alpha_prior, unwarp, wrap
-from echovdiff.phase.posterior import doubt, median_phase
+from echovdiff.phase.posterior import expected_phase_error, median_phase
 from echovdiff.phase.beat import Beat, ef_area_length
 from echovdiff.phantom.render import frame_correlation, phantom, radial_power
 from echovdiff.data.sector import gray
@@ -117,12 +117,12 @@ def reading(n: int, frames: int, how: str = '') -> dict:
 
 
 def one_still(seed: int, i: int, how: str = '') -> tuple:
-    "PCDM on one frame: error in degrees, doubt in degrees."
+    "PCDM on one frame: error in degrees, expected_phase_error in degrees."
     pcdm, g = reader(), seeded(HELD_OUT, 6, seed, i)
     beat = phantom(g, frames=8)
     j = int(torch.randint(8, (), generator=g))
     posterior = read(pcdm, ultrasound(beat.video[j:j+1], how, g))['posterior']
-    return math.degrees(wrap(median_phase(posterior)-beat.theta[j]).abs()), math.degrees(doubt(posterior))
+    return math.degrees(wrap(median_phase(posterior)-beat.theta[j]).abs()), math.degrees(expected_phase_error(posterior))
 
 
 def stills(n: int, how: str = '') -> dict:
@@ -132,9 +132,9 @@ def stills(n: int, how: str = '') -> dict:
     return dict(n=len(error), mean_deg=spread(error), median_deg=float(np.median(error)), sure_half_mean_deg=error[sure].mean(), doubt_deg=said.mean(), confidence=1-said.mean()/90)
 
 
-def features(referee: Scorer, video: torch.Tensor) -> np.ndarray:
-    "What the referee sees of a beat, (2 d). A stand-in for FVD's network."
-    return referee.features(referee(video[None]))[0].numpy()
+def features(scorer: Scorer, video: torch.Tensor) -> np.ndarray:
+    "What the scorer sees of a beat, (2 d). A stand-in for FVD's network."
+    return scorer.features(scorer(video[None]))[0].numpy()
 
 
 def draw(stages: Stages, beat: Beat, frame: int, seed: int, ef: float | None = None, alpha: float | None = None, picture: torch.Tensor | None = None) -> tuple[Beat, float]:
@@ -151,9 +151,9 @@ def codec_psnr(stages: Stages, frame: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def one_generated(seed: int, i: int, referee: str, where: dict, how: str = '') -> list[tuple[dict, np.ndarray]]:
+def one_generated(seed: int, i: int, scorer: str, where: dict, how: str = '') -> list[tuple[dict, np.ndarray]]:
     "Beats from one heart, from each of the frames `where` names (or from any); scored, and as features."
-    stages, judge = equipment(referee)
+    stages, judge = equipment(scorer)
     beat = phantom(seeded(HELD_OUT, 3, seed, i))
     g, found = seeded(HELD_OUT, 4, seed, i), []
     where = where or dict(any=int(torch.randint(len(beat), (), generator=g)))
@@ -174,11 +174,11 @@ def whole(rows: list[dict]) -> dict:
     return dict(n=len(rows), ef_correlation=float(np.corrcoef(ef, true)[0, 1]), **summarise(rows, seeded(HELD_OUT, 5)))
 
 
-def generated(n: int, referee: str) -> dict:
+def generated(n: int, scorer: str) -> dict:
     "Beats from ED, ES and late diastole of the same hearts; Frechet distances to other hearts, on the 64 axes along which real beats vary most."
-    found = side_by_side(one_generated, referee, FRAMES, n=-(-n//len(SEEDS)))
+    found = side_by_side(one_generated, scorer, FRAMES, n=-(-n//len(SEEDS)))
     real = np.array([many[-1][1] for many in found])
-    other = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(len(real))))
+    other = np.array(Parallel(2)(delayed(real_features)(i, scorer) for i in range(len(real))))
     sets = {name: np.array([many[k][1] for many in found]) for k, name in enumerate(FRAMES)}
     far = distances({name: [dict(features=f) for f in some] for name, some in (sets | dict(real=real, others=other)).items()})
     rows = {name: [many[k][0] for many in found] for k, name in enumerate(FRAMES)}
@@ -202,15 +202,15 @@ def prompts_apart(made: np.ndarray, other: np.ndarray, times: int = 400) -> dict
 
 
 @torch.no_grad()
-def real_features(i: int, referee: str) -> np.ndarray:
+def real_features(i: int, scorer: str) -> np.ndarray:
     "Of a heart that no beat was made from."
-    return features(equipment(referee)[1], phantom(seeded(HELD_OUT, 7, i)).video)
+    return features(equipment(scorer)[1], phantom(seeded(HELD_OUT, 7, i)).video)
 
 
 @torch.no_grad()
-def one_asked(seed: int, i: int, referee: str) -> tuple:
-    "EF and α asked, as drawn at random, and obtained: EF by the referee's mask, α by cutting the played film where the referee sees area turn; beside it, the same cut through the true area of the prompt's own heart."
-    stages, judge = equipment(referee)
+def one_asked(seed: int, i: int, scorer: str) -> tuple:
+    "EF and α asked, as drawn at random, and obtained: EF by the scorer's mask, α by cutting the played film where the scorer sees area turn; beside it, the same cut through the true area of the prompt's own heart."
+    stages, judge = equipment(scorer)
     g = seeded(HELD_OUT, 8, seed, i)
     beat = phantom(g)
     frame, (ef, alpha) = int(torch.randint(len(beat), (), generator=g)), (torch.rand(2, generator=g)*torch.tensor([.6, .3])+torch.tensor([.15, .25])).tolist()
@@ -221,18 +221,18 @@ def one_asked(seed: int, i: int, referee: str) -> tuple:
 
 
 @torch.no_grad()
-def one_floor(seed: int, i: int, referee: str | None) -> tuple[dict, float]:
-    "The referee on a real beat, and on its film: metrics, and how far off the α is that is cut from the areas it sees."
-    _, judge = equipment(referee)
+def one_floor(seed: int, i: int, scorer: str | None) -> tuple[dict, float]:
+    "The scorer on a real beat, and on its film: metrics, and how far off the α is that is cut from the areas it sees."
+    _, judge = equipment(scorer)
     g = seeded(HELD_OUT, 9, seed, i)
     beat, alpha, start = phantom(g), .25+.3*float(torch.rand((), generator=g)), float(torch.rand((), generator=g))
     film, _ = play(replace(beat, alpha=alpha, tau=unwarp(beat.theta, alpha)), start, 3.5, 50.)
     return score(beat.video, beat, judge), cut_alpha(judge(film[None])['area'][0])-alpha
 
 
-def floor(n: int, referee: str | None) -> dict:
-    "What the referee says of real beats: no beat can be graded better."
-    rows, off = zip(*side_by_side(one_floor, referee, n=n))
+def floor(n: int, scorer: str | None) -> dict:
+    "What the scorer says of real beats: no beat can be graded better."
+    rows, off = zip(*side_by_side(one_floor, scorer, n=n))
     off = np.array(off)
     return whole(list(rows)) | dict(alpha=dict(n=int(np.isfinite(off).sum()), mae=float(np.nanmean(abs(off))), bias=float(np.nanmean(off))))
 
@@ -243,18 +243,18 @@ def cut_alpha(area: torch.Tensor) -> float:
     return float(np.median(found)) if found else math.nan
 
 
-def asked(n: int, referee: str) -> dict:
+def asked(n: int, scorer: str) -> dict:
     "EF in 15 to 75 % and α in .25 to .55, asked independently of the heart that the prompt shows."
-    ef, got, alpha, cut, floor, own = np.array(side_by_side(one_asked, referee, n=n)).T
+    ef, got, alpha, cut, floor, own = np.array(side_by_side(one_asked, scorer, n=n)).T
     seen = np.isfinite(cut)
     off = lambda v: dict(mae=float(np.nanmean(np.abs(v-alpha))), bias=float(np.nanmean(v-alpha)))
     return dict(n=len(ef), ef=dict(correlation=np.corrcoef(ef, got)[0, 1], mae_points=spread(100*np.abs(got-ef)), bias_points=spread(100*(got-ef)), slope=np.polyfit(ef, got, 1)[0], correlation_with_own=np.corrcoef(own, got)[0, 1]),
                 alpha=dict(n=int(seen.sum()), **off(cut), of_the_cutter=off(floor), correlation=np.corrcoef(cut[seen], alpha[seen])[0, 1], of_the_prior=mean(np.abs(alpha-float(alpha_prior(70.))))))
 
 
-def quick(n: int, referee: str, how: str) -> dict:
+def quick(n: int, scorer: str, how: str) -> dict:
     "Beats from any frame of poor input, in fewer words."
-    rows = [many[0][0] for many in side_by_side(one_generated, referee, {}, how, n=n)]
+    rows = [many[0][0] for many in side_by_side(one_generated, scorer, {}, how, n=n)]
     full = whole(rows)
     return dict(n=full['n'], ef_correlation=full['ef_correlation'], **{k: full[k]['median' if 'correlation' in k else 'mean'][0] for k in ('phase_error', 'area_correlation', 'ef_error', 'ef_bias', 'loop_closure', 'prompt_psnr', 'power_8', 'power_12', 'power_16', 'seconds', 'real_ef_error', 'real_phase_error') if k in full})
 
@@ -291,14 +291,14 @@ def simulated(pcdm: PCDM, path: Path) -> dict:
 
 def measure(part: str, args: argparse.Namespace) -> dict:
     "The numbers of one part."
-    n, few, pcdm, referee = args.n, -(-args.n//len(SEEDS)), reader(), args.referee
+    n, few, pcdm, scorer = args.n, -(-args.n//len(SEEDS)), reader(), args.scorer
     if part == 'phantom': return dict(phantom=phantoms())
     if part == 'reading': return dict(pcdm=[reading(few, frames) for frames in (16, 32)])
     if part == 'stills': return dict(stills=stills(n))
-    if part == 'generated': return dict(generated=generated(args.many, referee))
-    if part == 'floor': return dict(floor=floor(-(-few//2), referee))
-    if part == 'asked': return dict(asked=asked(few, referee))
-    if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, referee, how)) for how in POOR})
+    if part == 'generated': return dict(generated=generated(args.many, scorer))
+    if part == 'floor': return dict(floor=floor(-(-few//2), scorer))
+    if part == 'asked': return dict(asked=asked(few, scorer))
+    if part == 'poor': return dict(poor={how: dict(pcdm=reading(few, 32, how), stills=stills(few, how), generated=quick(few, scorer, how)) for how in POOR})
     found = dict(real_loop=real(pcdm, args.reference)) if args.reference else {}
     return found | (dict(simulated_beat=simulated(pcdm, args.simulated)) if args.simulated else {})
 
@@ -309,14 +309,14 @@ PARTS = 'phantom', 'reading', 'stills', 'generated', 'floor', 'asked', 'poor', '
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('parts', nargs='*', choices=[*PARTS, []], help='what to measure (default: all)')
-    parser.add_argument('--referee', help='folder of another referee than the one that ships')
+    parser.add_argument('--scorer', help='folder of another scorer than the one that ships')
     parser.add_argument('--reference', type=Path)
     parser.add_argument('--simulated', type=Path)
     parser.add_argument('--n', type=int, default=128)
     parser.add_argument('--many', type=int, default=300)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    names, path = dict(weights=load_weights().name, referee=scorer_name(args.referee)), shipped()/'measured.json'
+    names, path = dict(weights=load_weights().name, scorer=scorer_name(args.scorer)), shipped()/'measured.json'
     old = json.loads(path.read_text()) if path.exists() else {}
     results = old if names.items() <= old.items() else {}
     for part in args.parts or PARTS:

@@ -127,13 +127,13 @@ def cycles(work: Path, n: int = 500) -> dict:
 def memory_of(process: psutil.Process, peak: dict):
     "Watch the memory of a process and its children: proportional set size, which counts shared pages once, in MB."
     stop = threading.Event()
-    def watch():
+    def callback():
         while not stop.wait(1.):                                               # reading it costs the watched processes their time
             total = 0
             for p in [process, *process.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error): total += p.memory_full_info().pss
             peak["mb"] = max(peak.get("mb", 0), total // 2**20)
-    thread = threading.Thread(target=watch); thread.start()
+    thread = threading.Thread(target=callback); thread.start()
     try: yield
     finally: stop.set(); thread.join()
 

@@ -1,7 +1,7 @@
-"""Four designs of stage 3 at equal steps: what does stage 0 buy, what freezing, what drawing over the carried prompt?
+"""Four designs of stage 3 at equal steps: what does stage 0 buy, what freezing, what drawing over the deformed prompt?
 
     python tools/measure_designs.py train --run RUN [--steps 600]            # about an hour on one core
-    python tools/measure_designs.py score --run RUN [--referee FOLDER] [--n 96]
+    python tools/measure_designs.py score --run RUN [--scorer FOLDER] [--n 96]
 
 All are of one small size, see the same batches and take the same number of steps, those of stage 0 included; stages 1 and 2
 and the codec are the ones that ship. `train` resumes. `score` draws beats of held-out hearts with each, and writes
@@ -38,7 +38,7 @@ PAPER, OURS = replace(LVDMConfig.paper(), backbone=SMALL), replace(LVDMConfig(),
 DESIGNS = {  # name: config, share of the steps that stage 0 takes
     'frozen, never pre-trained': (PAPER, 0.),
     'the paper: stage 0, frozen, then R and Φ': (PAPER, .5),
-    'ours: over the carried prompt, all trained': (OURS, 0.),
+    'ours: over the deformed prompt, all trained': (OURS, 0.),
     'R and Φ, all trained at once': (replace(PAPER, frozen=False), 0.)}
 ROWS = 'phase_error', 'area_correlation', 'ef_error', 'loop_closure', 'prompt_psnr', 'power_8', 'power_16'
 
@@ -66,27 +66,27 @@ def train(run: Path, steps: int, beats: int, seed: int = 0):
 
 
 @torch.no_grad()
-def one_beat(i: int, run: Path, name: str, referee: str) -> tuple[dict, np.ndarray]:
+def one_beat(i: int, run: Path, name: str, scorer: str) -> tuple[dict, np.ndarray]:
     "A beat of a held-out heart from any of its frames, scored, and as features."
-    stages, judge = equipment(referee)
+    stages, judge = equipment(scorer)
     beat, lvdm = phantom(seeded(HELD_OUT, 20, i)), LVDM.from_folder(place(run, name)/'weights')
     task = Task(beat, int(torch.randint(len(beat), (), generator=seeded(HELD_OUT, 21, i))), i)
     video = (full_model_beat(replace(stages, lvdm=lvdm)) if lvdm.config.prompt else FromNoise(stages, lvdm))(task)
     return score(video, beat, judge, task.frame), features(judge, video)
 
 
-def scored(run: Path, referee: str, n: int) -> dict:
+def scored(run: Path, scorer: str, n: int) -> dict:
     "The table."
-    real = np.array(Parallel(2)(delayed(real_features)(i, referee) for i in range(n)))
+    real = np.array(Parallel(2)(delayed(real_features)(i, scorer) for i in range(n)))
     seen, rows = main_axes(real), []
     for name in (n for n in DESIGNS if (place(run, n)/'weights').exists()):
-        found, said = zip(*Parallel(2)(delayed(one_beat)(i, run, name, referee) for i in range(n)))
+        found, said = zip(*Parallel(2)(delayed(one_beat)(i, run, name, scorer) for i in range(n)))
         numbers = summarise(list(found), seeded(HELD_OUT, 22))
         log = read_log(place(run, name)/'stage3')
         rows.append(dict(design=name, seconds=sum(read_log(p.parent)['seconds'][-1] for p in place(run, name).glob('*/log.jsonl')), loss=log['loss'][-1],
                          frechet=frechet(seen(said), seen(real)), **{k: numbers[k]['median' if 'correlation' in k else 'mean'] for k in ROWS}))
         print(rows[-1], flush=True)
-    other = np.array(Parallel(2)(delayed(real_features)(n+i, referee) for i in range(n)))
+    other = np.array(Parallel(2)(delayed(real_features)(n+i, scorer) for i in range(n)))
     return dict(n=n, frechet_real=frechet(seen(other), seen(real)), designs=rows)
 
 
@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('part', choices=['train', 'score'])
     parser.add_argument('--run', type=Path, required=True)
-    parser.add_argument('--referee')
+    parser.add_argument('--scorer')
     parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--beats', type=int, default=400)
     parser.add_argument('--n', type=int, default=96)
@@ -102,7 +102,7 @@ def main():
     torch.set_num_threads(1)
     if args.part == 'train': return train(args.run, args.steps, args.beats)
     start = time.time()
-    found = scored(args.run, args.referee, args.n)
+    found = scored(args.run, args.scorer, args.n)
     write_json(OUT, dict(steps=args.steps, beats=args.beats, commit=commit(), seconds=round(time.time()-start), **found))
 
 

@@ -52,7 +52,7 @@ class Some:
 
 class Both(PCDM):
     "PCDM on clips with labels and, where the batch has any, on clips without."
-    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], random: BatchRandom | None = None) -> dict[str, Tensor]:
         told = super().loss({k: v for k, v in batch.items() if not k.startswith('un_')})
         if 'un_reps' not in batch: return told
         untold = super().loss({k[3:]: v for k, v in batch.items() if k.startswith('un_')})
@@ -61,7 +61,7 @@ class Both(PCDM):
 
 class Through(PCDM):
     "PCDM on whole clips, where the area of the self-consistency losses teaches the mask as well."
-    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], random: BatchRandom | None = None) -> dict[str, Tensor]:
         out = self(batch['video'])
         losses = dict(**mask_losses(out['logits'], batch['mask']), **self.clip_losses(out['posterior'], out['area'], batch['theta']))
         return dict(loss=sum(losses.values()), **losses)

@@ -38,7 +38,7 @@ class Refined(Stage):
         self.pcdm, self.old = pcdm.focus(clips=False), PCDM(pcdm.config).requires_grad_(False)
         self.old.load_state_dict(pcdm.state_dict())
 
-    def loss(self, batch: dict[str, Tensor], chance: BatchRandom | None = None) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], random: BatchRandom | None = None) -> dict[str, Tensor]:
         "The losses of stage 1, and how far the representation of the shadowed frame lies from that of the clear one."
         pcdm, video = self.pcdm, batch['video']
         with torch.no_grad(): clear = self.old.represent(batch['clear'])

@@ -64,7 +64,7 @@ class Guess:
     reps: Tensor  # (t d) representations: guessed in stage 2, read off the film in stage 3
     y: Tensor  # (t 2) phase points, read off them
     beat: Beat  # the film; its area, px², is read off the representations
-    change: Tensor  # (t 1 h w) what stage 3 has added to the carried prompt
+    change: Tensor  # (t 1 h w) what stage 3 has added to the deformed prompt
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #55807b01
 def _guessed(
@@ -84,7 +84,7 @@ def _guessed(
         fields=over.fields[:, few],
         z=over.z[:, few],
     )
-    film = carried = deform(prompt.frame[None], over.here, over.fields)[0].clamp(0, 1)
+    film = deformed = deform(prompt.frame[None], over.here, over.fields)[0].clamp(0, 1)
     if stage == 'VRDM':
         reps = clean[0, few]
     else:
@@ -100,7 +100,7 @@ def _guessed(
         fps=len(film) * prompt.heart_rate / 60,
         heart_rate=prompt.heart_rate,
     )
-    return Guess(stage, step, reps, y, beat, film - carried)
+    return Guess(stage, step, reps, y, beat, film - deformed)
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #55807b02
 def unfold(
@@ -110,7 +110,7 @@ def unfold(
     steps: int = 8,  # of either stage
     temperature: float = TEMPERATURE,  # of stage 3
     seed: int = 0,
-    watch=None,  # called with (stage, step, steps) after each step; what it raises ends the drawing
+    callback=None,  # called with (stage, step, steps) after each step; what it raises ends the drawing
 ) -> list[Guess]:  # of stage 2, then of stage 3
     "Generate a beat, and keep every guess on the way."
     guesses, over = [], None
@@ -120,8 +120,8 @@ def unfold(
         if stage == 'VRDM':
             over = base_latent(stages, prompt, clean)
         guesses.append(_guessed(stages, prompt, over, stage, step, clean))
-        if watch:
-            watch(stage, step, of)
+        if callback:
+            callback(stage, step, of)
 
     generate(
         stages,
@@ -130,7 +130,7 @@ def unfold(
         steps=steps,
         guidance=guidance,
         seed=seed,
-        watch=hear,
+        callback=hear,
         temperature=temperature,
     )
     return guesses
@@ -283,11 +283,11 @@ class Denoiser(VBox):
         )
         for name, slider in self.ask.items():
             slider.description = name
-        self.runner, self.seat = Runner(self.draw), VBox()
+        self.runner, self.adapter = Runner(self.draw), VBox()
         super().__init__([
             HBox([*self.ask.values()], layout=Layout(flex_flow='row wrap')),
             self.runner,
-            self.seat,
+            self.adapter,
         ])
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #49c5e18a
@@ -297,7 +297,7 @@ def draw(self: Denoiser) -> str:
     self.guesses = unfold(
         self.stages,
         self.prompt,
-        watch=self.runner.watch,
+        callback=self.runner.callback,
         **{name: slider.value for name, slider in self.ask.items()}
     )
     figure = Unfolding(self.guesses)
@@ -309,9 +309,9 @@ def draw(self: Denoiser) -> str:
 @patch
 def show(self: Denoiser, figure: Unfolding) -> None:
     "A figure, and the film of the guess it is at, at the phase where the last film was."
-    book, before = FlipBook(self.guesses[figure.at].beat), self.seat.children
+    book, before = FlipBook(self.guesses[figure.at].beat), self.adapter.children
     if before:
         book.frame = before[1].frame
-    self.seat.children = [figure, book]
+    self.adapter.children = [figure, book]
     for old in set(before) - {figure}:
         old.close()

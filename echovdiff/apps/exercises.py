@@ -422,7 +422,7 @@ _ANY = (
         ((0.5,), (2.0,), (4.0,)),
     ),
     Exercise(
-        'doubt',
+        'expected_phase_error',
         'A posterior has 60 % at π/2 and 40 % at 3π/2. How far off is the best answer on average,'
         ' in radians?',
         expected_error(torch.tensor([0.0, 0.6, 0.0, 0.4])).min(),
@@ -621,11 +621,11 @@ _OWN = (
         ' fall?',
         1,
         'What would a network recognise?',
-        'Loops of one heart resemble each other: in two splits, the exam would ask what was'
+        'Loops of one heart resemble each other: in two splits, the protocol would ask what was'
         ' learnt.',
         (
-            (3, 'Then the exam asks for a heart that training has seen.'),
-            (2, 'Then the exam may ask for a heart that training has seen.'),
+            (3, 'Then the protocol asks for a heart that training has seen.'),
+            (2, 'Then the protocol may ask for a heart that training has seen.'),
             (10, 'There are three splits.'),
         ),
     ),

@@ -163,7 +163,7 @@ def hear(self: Runner) -> None:
 
 # %% ../../nbs/apps/04_generator_app.ipynb #b4072302
 @patch
-def watch(self: Runner, stage: str, step: int, steps: int, *guess) -> None:
+def callback(self: Runner, stage: str, step: int, steps: int, *guess) -> None:
     """Another step of a sampler, as `generate` tells it: the bar moves. What follows the last
     step counts as one more."""
     self.bar.value = (step + steps * (stage == 'LVDM')) / (2 * steps + 1)
@@ -322,7 +322,7 @@ def draw(self: Studio) -> None:
             steps=self.steps.value,
             guidance=self.guidance.value,
             seed=self.seed.value,
-            watch=self.runner.watch,
+            callback=self.runner.callback,
         ),
     )
     prompt = asked(

@@ -36,7 +36,7 @@ export default {render};
 """
 
 class Keys(anywidget.AnyWidget):
-    "A strip that hears keys, and sends a mark from 1 to 5, 'left', 'right', 'next' or 'back'."
+    "A strip that conditions keys, and sends a mark from 1 to 5, 'left', 'right', 'next' or 'back'."
 
     _esm = _ESM
 

@@ -282,7 +282,7 @@ def blend(
 # %% ../../nbs/cycles/02_click_tracker.ipynb #4d5ccc01
 @dataclass
 class ClickTracker:
-    """A segmenter that needs no weights: what you say of some frames, carried to all. Raises
+    """A segmenter that needs no weights: what you say of some frames, deformed to all. Raises
     `InputError` where `grow` and `track` do."""
 
     marks: dict[int, Tensor | list[Click]] = field(

@@ -113,7 +113,7 @@ def fan_side(
     slack: float = 2.0,  # px by which a point may miss the line and still lie on it
 ) -> tuple[
     np.ndarray, float, int
-]:  # outward normal (2), offset in px, number of outline points on the line
+]:  # project_out normal (2), offset in px, number of outline points on the line
     """The supporting line, leaning 15 to 60 degrees, with most outline on it: one straight side of
     equation (1)."""
     lean = np.radians(np.arange(15, 60.25, 0.25))

@@ -291,9 +291,9 @@ def _view(folder):  # A4C or PSAX -> recordings, faults
         counts[stem] = (
             cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) or math.inf
         )
-        exam, tracings = stem.rpartition('-')[0] or stem, _ed_first(traced[stem], counts[stem])
+        protocol, tracings = stem.rpartition('-')[0] or stem, _ed_first(traced[stem], counts[stem])
         recordings.append(
-            Recording(path, stem, exam, FOLDS[int(_number(fold))], view, _ef(ef), **tracings)
+            Recording(path, stem, protocol, FOLDS[int(_number(fold))], view, _ef(ef), **tracings)
         )
     _note(
         faults, 'films whose fold is not 0 to 9', other, 'they are left out; correct FileList.csv'

@@ -45,7 +45,7 @@ from echovdiff.evaluate.baselines import (
     MonaiPeer,
     NearestNeighbour,
     Peer,
-    Rival,
+    Baseline,
     TimeConditioned,
     full_model_beat,
     static_prompt,
@@ -70,7 +70,7 @@ PAINTED = (
     'C',
     'D',
     'D, no prompt',
-    'D, carried',
+    'D, deformed',
     'clock',
     'MONAI',
 )  # each a network of its own
@@ -84,19 +84,19 @@ MOVED = {
     'clock, moved': ('VRDM, clock', 'motion C', dict(clock=True)),
 }  # two networks, and how `DeformationOnly` uses them
 TRAINED = *PAINTED, *MOVED, *APART
-OTHERS = 'frozen', 'nearest', 'kit', 'kit, phase read'
-SHOWN = {f'kit, {p} shown': p for p in PROMPTS}  # from which frame
+OTHERS = 'frozen', 'nearest', 'echovdiff', 'echovdiff, phase read'
+SHOWN = {f'echovdiff, {p} shown': p for p in PROMPTS}  # from which frame
 SWEEP = (
-    {f'kit, {n} steps': dict(steps=n) for n in (2, 8, 16)}
-    | {f'kit, temperature {t:g}': dict(temperature=t) for t in (0.7, 1.0)}
-    | {f'kit, guidance {g:g}': dict(guidance=g) for g in (1.5, 2.0, 3.0)}
-    | {'kit, fixed alpha': dict(alpha=ALPHA_PAPER)}
+    {f'echovdiff, {n} steps': dict(steps=n) for n in (2, 8, 16)}
+    | {f'echovdiff, temperature {t:g}': dict(temperature=t) for t in (0.7, 1.0)}
+    | {f'echovdiff, guidance {g:g}': dict(guidance=g) for g in (1.5, 2.0, 3.0)}
+    | {'echovdiff, fixed alpha': dict(alpha=ALPHA_PAPER)}
     | {name: {} for name in SHOWN}
 )  # how the kit is asked, by `full_model_beat`
 PEERS = (
     'MONAI',
     'clock',
-    'D, carried',
+    'D, deformed',
     'clock, moved',
     'D, moved',
 )  # time against phase, painted and moved
@@ -113,9 +113,9 @@ class BenchPlan:
     steps: int = 1600  # of every network that paints
     monai_steps: int = 540  # of the peers' U-Nets, about as long where a machine computes in bf16
     moving_steps: int = 1200  # of every VRDM and motion stage
-    exam: Protocol = field(
+    protocol: Protocol = field(
         default_factory=lambda: Protocol(n=100)
-    )  # the seeds of the exam are those of training too
+    )  # the seeds of the protocol are those of training too
     backbone: BackboneConfig = field(
         default_factory=lambda: BackboneConfig(dim=96, layers=4, heads=3)
     )
@@ -164,7 +164,7 @@ def quick(cls: BenchPlan):
         steps=30,
         monai_steps=10,
         moving_steps=60,
-        exam=Protocol(n=6, seeds=(0,)),
+        protocol=Protocol(n=6, seeds=(0,)),
         who=(*PAINTED, *MOVED, *OTHERS),
     )
 
@@ -193,22 +193,22 @@ def network(
     name: str,  # of `networks`
 ) -> tuple[
     type[Stage], Any, str
-]:  # its class, its config, what it learns from: 'phase', 'carried', 'time' or 'motion'
+]:  # its class, its config, what it learns from: 'phase', 'deformed', 'time' or 'motion'
     "What is trained."
     both, base = ('content', 'motion'), replace(LVDMConfig(), backbone=self.backbone)
-    lvdm = lambda seats, kind='phase', **more: (
+    lvdm = lambda adapters, kind='phase', **more: (
         LVDM,
-        replace(base, injected=seats, **more),
+        replace(base, injected=adapters, **more),
         kind,
     )
-    motion = lambda *hears: (Motion, MotionConfig(hears=hears), 'motion')
+    motion = lambda *conditions: (Motion, MotionConfig(conditions=conditions), 'motion')
     return {
         'A': lvdm(()),
         'B': lvdm(('motion',)),
         'C': lvdm(('content',)),
         'D': lvdm(both),
         'D, no prompt': lvdm(both, prompt=False),
-        'D, carried': lvdm(both, 'carried'),
+        'D, deformed': lvdm(both, 'deformed'),
         'clock': lvdm(('motion',), 'time'),
         'MONAI': (MonaiPeer, self.monai, 'time'),
         'Unet3D': (LucidPeer, self.lucid, 'time'),
@@ -245,7 +245,7 @@ def shown_name(name: str) -> str:  # of a contender's files
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56502
 def batches_of(
-    kind: str,  # 'phase', 'carried', 'time' or 'motion'
+    kind: str,  # 'phase', 'deformed', 'time' or 'motion'
     features: Features,
     stages: Stages,
     size: tuple[int, int],
@@ -255,7 +255,7 @@ def batches_of(
     plain = partial(
         dict(time=time_batch, motion=motion_batch).get(kind, feature_batch), features, *size, seed
     )
-    return (lambda step: with_motion(plain(step), stages.motion)) if kind == 'carried' else plain
+    return (lambda step: with_motion(plain(step), stages.motion)) if kind == 'deformed' else plain
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56503
 def train_model(
@@ -300,8 +300,8 @@ def spent(
     return sum(
         training_seconds(run / file_slug(net) / str(seed))
         for net in plan.networks_of(name)
-        for seed in plan.exam.seeds
-    ) / len(plan.exam.seeds)
+        for seed in plan.protocol.seeds
+    ) / len(plan.protocol.seeds)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #4ad56505
 @cache
@@ -316,7 +316,7 @@ def contender(
     plan: BenchPlan,
     name: str,
     seed: int,  # with which it was trained
-) -> Rival:
+) -> Baseline:
     "Any of the contenders, ready to draw."
     stages, kept = load_weights(), lambda net: plan.network(net)[0].from_folder(
         run / file_slug(net) / str(seed) / 'weights'
@@ -325,12 +325,12 @@ def contender(
         return static_prompt
     if name == 'nearest':
         return _nearest(run)
-    if name.startswith('kit'):
-        return full_model_beat(stages, **SWEEP.get(name, dict(told=name == 'kit')))
+    if name.startswith('echovdiff'):
+        return full_model_beat(stages, **SWEEP.get(name, dict(told=name == 'echovdiff')))
     if name in MOVED:
         vrdm, motion, how = MOVED[name]
         return DeformationOnly(replace(stages, vrdm=kept(vrdm), motion=kept(motion)), **how)
-    if name == 'D, carried':
+    if name == 'D, deformed':
         return full_model_beat(replace(stages, lvdm=kept(name)))
     return dict(MONAI=Peer, Unet3D=Peer, clock=TimeConditioned).get(name, FromNoise)(
         stages, kept(name)
@@ -345,7 +345,7 @@ def bench(
     workers: int = 2,
     tell: Callable[[str], None] = print,
 ) -> dict:  # results.json
-    "Train all contenders, let everybody sit the exam, and write run/results.json."
+    "Train all contenders, let everybody sit the protocol, and write run/results.json."
     run = Path(run)
     facts = begin_protocol(run, 'plan', json.loads(json.dumps(asdict(plan))), grows='who')
     plan = replace(plan, who=tuple(facts['who']))
@@ -354,23 +354,23 @@ def bench(
     Features.build(run / 'features', pool, stages.pcdm, stages.codec, plan.beats, 0, workers)
     Parallel(workers)(
         delayed(train_model)(run, plan, name, seed)
-        for seed in plan.exam.seeds
+        for seed in plan.protocol.seeds
         for name in plan.networks
     )
     for name, other in dict(real=False, others=True).items():
-        run_protocol(name, make_real, plan.exam, run / 'exam', workers=workers, other=other)
+        run_protocol(name, make_real, plan.protocol, run / 'protocol', workers=workers, other=other)
     for name in plan.who:
         start = time.time()
         run_protocol(
             file_slug(name),
             partial(contender, run, plan, name),
-            plan.exam,
-            run / 'exam',
+            plan.protocol,
+            run / 'protocol',
             workers=workers,
             prompt=SHOWN.get(name),
         )
         tell(f'{name}: drawn and graded in {time.time()-start:.0f} s')
-    found = results_table(run / 'exam') | dict(
+    found = results_table(run / 'protocol') | dict(
         plan=facts, machine=machine_facts(), weights=stages.name
     )
     known = (
@@ -379,13 +379,13 @@ def bench(
         else {}
     )
     slow = lambda name: median(
-        row['seconds'] for row in rows_of(run / 'exam' / f'{file_slug(name)}.jsonl')
+        row['seconds'] for row in rows_of(run / 'protocol' / f'{file_slug(name)}.jsonl')
     )
     found['cost'] = {
         name: dict(
             seconds=slow(name),
             mb=known.get(name, {}).get('mb')
-            or peak_memory(partial(contender, run, plan, name), plan.exam),
+            or peak_memory(partial(contender, run, plan, name), plan.protocol),
             learnt=spent(run, plan, name),
         )
         for name in plan.who
@@ -393,7 +393,7 @@ def bench(
     found['loss'] = {
         name: [
             read_log(run / file_slug(name) / str(seed)).get('loss', [None])[-1]
-            for seed in plan.exam.seeds
+            for seed in plan.protocol.seeds
         ]
         for name in plan.networks
     }
@@ -424,7 +424,7 @@ def table_cells(
     found: dict,  # results.json
 ) -> dict[
     str, dict[str, tuple[float, float, float]]
-]:  # rival -> column -> value, low, high, in the column's unit
+]:  # baseline -> column -> value, low, high, in the column's unit
     "The numbers of a table."
     pick = lambda r, key, kind: r[key][kind] if kind else r[key]
     return {
@@ -433,12 +433,12 @@ def table_cells(
             for key, (_, kind, scale, _) in COLUMNS.items()
             if key in r
         }
-        for name, r in found['rivals'].items()
+        for name, r in found['baselines'].items()
     }
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e302
 def result_columns(found: dict) -> list[str]:  # results.json
-    "The columns that some rival has a number in."
+    "The columns that some baseline has a number in."
     return [key for key in COLUMNS if any(key in row for row in table_cells(found).values())]
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e303
@@ -452,7 +452,7 @@ def as_markdown(
     rows = [
         [
             shown_name(name),
-            str(found['rivals'][name]['n']),
+            str(found['baselines'][name]['n']),
             *(number(row[key]) if key in row else '' for key in keys),
         ]
         for name, row in table_cells(found).items()
@@ -464,7 +464,7 @@ def plot_results(
     found: dict,  # results.json
     columns: tuple[str, ...] = ('phase_error', 'ef_error', 'frechet'),
 ) -> Figure:
-    "Rivals side by side, with 95 % intervals."
+    "Baselines side by side, with 95 % intervals."
     rows = table_cells(found)
     names = list(rows)[::-1]
     labels = list(map(shown_name, names))
@@ -502,18 +502,18 @@ def read_results(
             ' it to'
         )
     found = json.loads(path.read_text())
-    if not (isinstance(found, dict) and 'rivals' in found):
-        raise ValueError(f'{path} holds no rivals: expected the results.json of `echovdiff bench`')
+    if not (isinstance(found, dict) and 'baselines' in found):
+        raise ValueError(f'{path} holds no baselines: expected the results.json of `echovdiff bench`')
     return found
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #7431e306
 def chosen_contenders(
     found: dict,  # results.json
-    who: tuple[str, ...],  # rivals, in the order wanted
+    who: tuple[str, ...],  # baselines, in the order wanted
 ) -> dict:
-    "The results of some of the rivals."
-    if strangers := [name for name in who if name not in found['rivals']]:
+    "The results of some of the baselines."
+    if strangers := [name for name in who if name not in found['baselines']]:
         raise ValueError(
-            f"no results of {', '.join(strangers)}: expected some of {', '.join(found['rivals'])}"
+            f"no results of {', '.join(strangers)}: expected some of {', '.join(found['baselines'])}"
         )
-    return found | dict(rivals={name: found['rivals'][name] for name in who})
+    return found | dict(baselines={name: found['baselines'][name] for name in who})

@@ -41,7 +41,7 @@ from ..training.pipeline import commit
 from ..training.pretrained import load_weights
 from ..generate.generate import STEPS
 from .scorer import Scorer, load_scorer, scorer_name
-from .baselines import Rival, Task, full_model_beat
+from .baselines import Baseline, Task, full_model_beat
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #22d32c25
 HELD_OUT = 900  # seed of the phantoms that no training sees
@@ -81,7 +81,7 @@ class Protocol:
 # %% ../../nbs/evaluate/05_protocol.ipynb #22d32101
 @patch
 def task(self: Protocol, seed: int, i: int, other: bool = False) -> Task:
-    "Heart number `i` of a seed and the frame that is shown; `other`: a heart outside the exam."
+    "Heart number `i` of a seed and the frame that is shown; `other`: a heart outside the protocol."
     g = seeded(HELD_OUT, 40, seed, i, other)
     if self.on == 'phantom':
         beat = phantom(g)
@@ -109,18 +109,18 @@ def perceptual_network() -> Lpips | None:
 def score_beat(
     task: Task,
     video: Tensor,  # (t 1 h w) drawn
-    referee: Scorer,
+    scorer: Scorer,
     look: Lpips | None = None,  # for LPIPS
 ) -> (
     dict
-    # every metric of `score`, both readings of change, the frame shown; and what the referee saw:
+    # every metric of `score`, both readings of change, the frame shown; and what the scorer saw:
     # area (t) px², phase theta (t) radians, features
 ):
     "All that is measured of one beat."
     true = task.beat.video
     with torch.no_grad():
-        said = referee(video[None])
-        seen = referee.features(said)[0]
+        said = scorer(video[None])
+        seen = scorer.features(said)[0]
         pictures = dict(tssim=tssim(video), tssim_error=tssim_error(true, video))
         if look:
             pictures |= by_lpips(look, true, video)
@@ -145,24 +145,24 @@ def real_beat(task: Task) -> Tensor:  # (t 1 h w)
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831903
 def make_real(
     seed: int,  # ignored
-) -> Rival:
+) -> Baseline:
     "The beat itself, whatever the seed."
     return real_beat
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #044190d6
 def score_block(
-    make: Callable[[int], Rival],  # makes the rival of a seed, in the process that uses it
-    exam: Protocol,
+    make: Callable[[int], Baseline],  # makes the baseline of a seed, in the process that uses it
+    protocol: Protocol,
     seed: int,
     hearts: list[int],  # numbers of the hearts
-    referee: str | None = None,  # folder of the grader; None: the one that ships
-    other: bool = False,  # hearts outside the exam
+    scorer: str | None = None,  # folder of the grader; None: the one that ships
+    other: bool = False,  # hearts outside the protocol
 ) -> list[dict]:
     "Rows of some hearts of a seed."
     torch.set_num_threads(1)
-    draw, grader, look, rows = make(seed), load_scorer(referee), perceptual_network(), []
+    draw, grader, look, rows = make(seed), load_scorer(scorer), perceptual_network(), []
     for i in hearts:
-        task, start = exam.task(seed, i, other), time.process_time()
+        task, start = protocol.task(seed, i, other), time.process_time()
         video = draw(task)
         rows.append(
             dict(seed=seed, i=i, seconds=time.process_time() - start)
@@ -184,12 +184,12 @@ def rows_of(
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #04419002
 def begin_protocol(
-    out: Path,  # folder of an exam
+    out: Path,  # folder of an protocol
     name: str,
     facts: dict,  # NAME.json, and what it says
     grows: str | None = None,  # the one fact that is a list to which more may come
 ) -> dict:  # the facts, with all that the list holds by now
-    """Write down what an exam is made by, or check that it is the same. InputError where it was
+    """Write down what an protocol is made by, or check that it is the same. InputError where it was
     begun otherwise."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / f'{name}.json'
@@ -201,26 +201,26 @@ def begin_protocol(
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #04419003
 def run_protocol(
-    name: str,  # of the rival
+    name: str,  # of the baseline
     make: Callable[
-        [int], Rival
-    ],  # seed -> rival: one that was trained with that seed, or always the same
-    exam: Protocol,
-    out: str | Path,  # folder of the exam's rows; a broken-off exam goes on
-    referee: str | None = None,
+        [int], Baseline
+    ],  # seed -> baseline: one that was trained with that seed, or always the same
+    protocol: Protocol,
+    out: str | Path,  # folder of the protocol's rows; a broken-off protocol goes on
+    scorer: str | None = None,
     workers: int = 2,
     other: bool = False,
-    prompt: str | None = None,  # show this frame instead of the exam's
+    prompt: str | None = None,  # show this frame instead of the protocol's
 ) -> list[dict]:  # all rows
-    "Draw and grade every heart of an exam."
+    "Draw and grade every heart of an protocol."
     out = Path(out)
     path = out / f'{name}.jsonl'
-    begin_protocol(out, 'exam', json.loads(json.dumps(asdict(exam))))
-    begin_protocol(out, 'grader', dict(name=scorer_name(referee)))
+    begin_protocol(out, 'protocol', json.loads(json.dumps(asdict(protocol))))
+    begin_protocol(out, 'grader', dict(name=scorer_name(scorer)))
     rows = rows_of(path)
     done = {(row['seed'], row['i']) for row in rows}
     path.write_text(''.join(json.dumps(row) + '\n' for row in rows))  # a torn last line is dropped
-    todo = {seed: [i for i in range(exam.n) if (seed, i) not in done] for seed in exam.seeds}
+    todo = {seed: [i for i in range(protocol.n) if (seed, i) not in done] for seed in protocol.seeds}
     size = max(
         1, min(8, -(-sum(map(len, todo.values())) // workers))
     )  # enough for every process, and not too much to lose
@@ -231,7 +231,7 @@ def run_protocol(
     ]
     for found in Parallel(workers, return_as='generator')(
         delayed(score_block)(
-            make, replace(exam, prompt=prompt or exam.prompt), *part, referee, other
+            make, replace(protocol, prompt=prompt or protocol.prompt), *part, scorer, other
         )
         for part in parts
     ):
@@ -240,29 +240,29 @@ def run_protocol(
     return rows_of(path)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #990c1e1b
-def _peak(make, exam):
+def _peak(make, protocol):
     torch.set_num_threads(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    make(0)(exam.task(0, 0))
+    make(0)(protocol.task(0, 0))
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #990c1e01
 def peak_memory(
-    make: Callable[[int], Rival],  # picklable
-    exam: Protocol,
+    make: Callable[[int], Baseline],  # picklable
+    protocol: Protocol,
 ) -> float:  # MB above the bare process
     "The memory that it takes to draw a beat."
     with ProcessPoolExecutor(
         1, get_context('spawn' if torch.cuda.is_available() else 'fork')
     ) as pool:
-        return pool.submit(_peak, make, exam).result()
+        return pool.submit(_peak, make, protocol).result()
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e91
 def distances(
-    rows: dict[str, list[dict]],  # of each rival, and 'real' and 'others'
+    rows: dict[str, list[dict]],  # of each baseline, and 'real' and 'others'
     draws: int = 200,  # bootstrap samples
-) -> dict[str, dict]:  # frechet as (value, low, high), and its ratio to each other rival's
-    "Frechet distance of every rival to the real beats of other hearts."
+) -> dict[str, dict]:  # frechet as (value, low, high), and its ratio to each other baseline's
+    "Frechet distance of every baseline to the real beats of other hearts."
     features, g = {
         name: np.array([row['features'] for row in some]) for name, some in rows.items()
     }, np.random.default_rng(HELD_OUT)
@@ -295,9 +295,9 @@ def distances(
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e01
 def results_table(
-    out: str | Path,  # folder of an exam's rows
-) -> dict:  # ready for JSON: protocol, and for every rival its medians, means and distances
-    "What the exam says."
+    out: str | Path,  # folder of an protocol's rows
+) -> dict:  # ready for JSON: protocol, and for every baseline its medians, means and distances
+    "What the protocol says."
     out = Path(out)
     rows = {path.stem: rows_of(path) for path in sorted(out.glob('*.jsonl'))}
     plain = lambda some: [
@@ -326,10 +326,10 @@ def results_table(
     }
     of = lambda name: json.loads((out / f'{name}.json').read_text())
     return dict(
-        exam=of('exam'),
+        protocol=of('protocol'),
         frames=32,
         grader=f"{of('grader')['name']}, features of its deepest layer",
-        rivals=found,
+        baselines=found,
     )
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #f2572e02
@@ -349,25 +349,25 @@ def full_model(
     seed: int,  # ignored
     weights: str | None = None,  # folder; None: what ships
     steps: int = STEPS,  # of the diffusions
-) -> Rival:
+) -> Baseline:
     "All stages of some weights."
     return full_model_beat(load_weights(weights), steps)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #83efee01
 def score_weights(
-    out: str | Path,  # folder for rows and results.json; an exam that was broken off goes on
-    exam: Protocol = Protocol(),
+    out: str | Path,  # folder for rows and results.json; an protocol that was broken off goes on
+    protocol: Protocol = Protocol(),
     weights: str | None = None,  # folder; None: what ships
     steps: int = STEPS,
     workers: int = 2,
 ) -> dict:  # results.json
     "Weights and both real sets."
     name = load_weights(weights).name
-    begin_protocol(Path(out), 'kit', dict(weights=name, steps=steps))
+    begin_protocol(Path(out), 'echovdiff', dict(weights=name, steps=steps))
     for who, other in dict(real=False, others=True).items():
-        run_protocol(who, make_real, exam, out, workers=workers, other=other)
+        run_protocol(who, make_real, protocol, out, workers=workers, other=other)
     run_protocol(
-        'kit', partial(full_model, weights=weights, steps=steps), exam, out, workers=workers
+        'echovdiff', partial(full_model, weights=weights, steps=steps), protocol, out, workers=workers
     )
     found = results_table(out) | dict(weights=name, steps=steps, machine=machine_facts())
     write_json(Path(out) / 'results.json', found)

@@ -228,7 +228,7 @@ def krippendorff(
     metric: str = 'ordinal',  # distance of two marks: 'ordinal', 'interval' or 'nominal'
 ) -> (
     float
-):  # 1: perfect, 0: as by chance, below 0: against each other; nan if all marks are the same
+):  # 1: perfect, 0: as by random, below 0: against each other; nan if all marks are the same
     "Krippendorff's alpha (2011), from the matrix of coincidences."
     values = ratings[~ratings.isnan()].unique()
     counts = (ratings[None] == values[:, None, None]).sum(1).T.double()  # (n v)

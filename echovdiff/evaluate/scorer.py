@@ -134,7 +134,7 @@ def features(
 # %% ../../nbs/evaluate/03_scorer.ipynb #e15c2601
 @patch
 def loss(
-    self: Scorer, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: Scorer, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     "Stills teach the mask; the features of clips, once they are known, the phase."
     losses = (
@@ -197,7 +197,7 @@ def scorer_stills(
 # %% ../../nbs/evaluate/03_scorer.ipynb #82394327
 @torch.no_grad()
 def seen_beats(
-    referee: Scorer,
+    scorer: Scorer,
     pool: Pool,
     seed: int,
     n: int,  # beats, each disturbed in its own way
@@ -209,7 +209,7 @@ def seen_beats(
         loop, mask = (read_loop(images, theta)[None] / 255 for images in pool.images(i % len(pool)))
         video, mask = disturb(loop[:, :, None], mask, seeded(seed, i, 56))
         rows.append((
-            referee.corners(referee.see(video)[1])[0].numpy(),
+            scorer.corners(scorer.see(video)[1])[0].numpy(),
             mask[0].sum((1, 2)).numpy(),
             theta.numpy(),
             np.float32(pool.alpha[i % len(pool)]),
@@ -219,7 +219,7 @@ def seen_beats(
 # %% ../../nbs/evaluate/03_scorer.ipynb #82394301
 @dataclass(frozen=True)
 class ScorerPlan:
-    "How much a referee learns."
+    "How much a scorer learns."
 
     config: ScorerConfig = ScorerConfig()
     beats: int = 2000  # hearts in its pool
@@ -238,14 +238,14 @@ def train_scorer(
     run: str | Path,  # the run's folder; a run that was killed goes on
     plan: ScorerPlan = ScorerPlan(),
 ) -> Scorer:
-    "Train a referee on its own hearts; its weights land in run/weights/referee."
+    "Train a scorer on its own hearts; its weights land in run/weights/scorer."
     run, seed, precision = Path(run), plan.seed, fast_precision()
     pool = Pool.build(run / 'pool', plan.beats, seed, workers=plan.workers)
-    referee = untrained(partial(Scorer, plan.config), seed)
-    for part in (referee.time, referee.phase):
+    scorer = untrained(partial(Scorer, plan.config), seed)
+    for part in (scorer.time, scorer.phase):
         part.requires_grad_(False)
     fit(
-        referee,
+        scorer,
         partial(scorer_stills, pool, 32, seed),
         plan.stills,
         run / 'frames',
@@ -255,10 +255,10 @@ def train_scorer(
         resume=True,
         precision=precision,
     )
-    referee.requires_grad_(True).frames.requires_grad_(False)
-    kept = seen_beats(referee, pool, seed, plan.entries)
+    scorer.requires_grad_(True).frames.requires_grad_(False)
+    kept = seen_beats(scorer, pool, seed, plan.entries)
     fit(
-        referee,
+        scorer,
         partial(clip_batch, kept, 48, seed),
         plan.clips,
         run / 'time',
@@ -268,25 +268,25 @@ def train_scorer(
         resume=True,
         precision=precision,
     )
-    referee.save(
-        run / 'weights/referee',
+    scorer.save(
+        run / 'weights/scorer',
         dict(steps=plan.stills, clips=plan.clips, seed=seed, data=pool.info, commit=commit()),
         half=True,
     )
-    return referee.requires_grad_(True).eval()
+    return scorer.requires_grad_(True).eval()
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #07288ae6
 def scorer_name(
     folder: str | Path | None = None,  # of its weights; None: the one that ships
-) -> str:  # 'referee-' and 12 hex digits
-    "Who graded, by content: grades of two referees don't compare."
+) -> str:  # 'scorer-' and 12 hex digits
+    "Who graded, by content: grades of two scorers don't compare."
     return (
-        f"referee-{fingerprint_files([Path(folder or shipped()/'referee')/'weights.safetensors'])}"
+        f"scorer-{fingerprint_files([Path(folder or shipped()/'scorer')/'weights.safetensors'])}"
     )
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #07288a01
 def load_scorer(
     folder: str | Path | None = None,  # of its weights; None: the one that ships
 ) -> Scorer:
-    "A referee, ready to grade."
-    return Scorer.from_folder(folder or shipped() / 'referee')
+    "A scorer, ready to grade."
+    return Scorer.from_folder(folder or shipped() / 'scorer')

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..core.files import InputError
 from ..phase.axis import COLORS, mark_phase, phase_grid, wrap
 from ..generate.beat_report import A4, OUT, draw_table, page
-from .baselines import Rival, Task
+from .baselines import Baseline, Task
 from .protocol import real_beat
 from .benchmark import column_title, result_columns, shown_name, table_cells
 
@@ -48,10 +48,10 @@ def curves(
     # share
     # of a beat
 ]:
-    "What the referee saw, frame by frame. InputError for rows without it."
+    "What the scorer saw, frame by frame. InputError for rows without it."
     if not rows or 'area' not in rows[0]:
         raise InputError(
-            'expected the rows of an exam with the curves of each beat, got none; let the rival sit'
+            'expected the rows of an protocol with the curves of each beat, got none; let the baseline sit'
             ' it again in a new folder'
         )
     area, theta = (torch.tensor([row[name] for row in rows]) for name in ('area', 'theta'))
@@ -155,16 +155,16 @@ def draw_agreement(
 
 # %% ../../nbs/evaluate/09_set_report.ipynb #dff39d02
 def plot_set(
-    rows: list[dict],  # of a rival, as `run_protocol` writes them
-    real: list[dict] = (),  # of the real beats of the same exam, drawn beside it
-    name: str = 'the kit',  # of the rival
+    rows: list[dict],  # of a baseline, as `run_protocol` writes them
+    real: list[dict] = (),  # of the real beats of the same protocol, drawn beside it
+    name: str = 'the kit',  # of the baseline
 ) -> Figure:  # A4, portrait
     "A whole set of generated beats on one page."
     area, off = curves(rows)
     late = 360 / area.shape[1] * landmark_errors(rows)
     fig, place = page(
         'A set of heartbeats',
-        f'{len(rows)} beats of {name}, held-out hearts, as the referee reads them',
+        f'{len(rows)} beats of {name}, held-out hearts, as the scorer reads them',
     )
     draw_agreement(
         *(100 * np.array([row[k] for row in rows]) for k in ('ef_true', 'ef')),
@@ -235,11 +235,11 @@ def plot_set(
 # %% ../../nbs/evaluate/09_set_report.ipynb #8571b695
 @torch.no_grad()
 def strip(
-    make: Callable[[], Rival],
+    make: Callable[[], Baseline],
     task: Task,
     frames: int = 8,
 ) -> Tensor:  # (frames h w), ED first
-    "What a rival draws, at equal steps of phase."
+    "What a baseline draws, at equal steps of phase."
     torch.set_num_threads(1)
     video = make()(task)
     return video[:: len(video) // frames, 0]
@@ -247,8 +247,8 @@ def strip(
 # %% ../../nbs/evaluate/09_set_report.ipynb #8571b601
 def plot_rivals(
     makers: dict[
-        str, Callable[[], Rival]
-    ],  # by name; each makes a rival, in the process that uses it
+        str, Callable[[], Baseline]
+    ],  # by name; each makes a baseline, in the process that uses it
     task: Task,
     frames: int = 8,
     workers: int = 2,
@@ -306,7 +306,7 @@ def browse(
     x: str = 'frechet',
     y: str = 'phase_error',  # columns to begin with
 ) -> go.Figure:
-    "Rivals in a plane, with 95 % intervals. Menus choose the columns, the legend the rivals."
+    "Baselines in a plane, with 95 % intervals. Menus choose the columns, the legend the baselines."
     rows, known = table_cells(found), result_columns(found)
     if unknown := {x, y} - {*known}:
         raise ValueError(

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..core.random import seeded
 from ..phase.axis import ALPHA_PAPER, COLORS, alpha_prior, mark_phase, phase_grid, unwarp
-from ..phase.posterior import doubt, median_phase
+from ..phase.posterior import expected_phase_error, median_phase
 from ..phase.beat import Beat, ef_area_length
 from ..data.pool import read_loop
 from ..data.augment import auto_gamma
@@ -46,7 +46,7 @@ class Prompt:
     mask: Tensor  # (h w) its LV mask
     posterior: Tensor  # (n) probabilities of its phase
     theta: float  # the phase used, radians
-    confidence: float  # 1 - doubt/90°: 1 when the phase is sure, 0 when nothing is known
+    confidence: float  # 1 - expected_phase_error/90°: 1 when the phase is sure, 0 when nothing is known
     alpha: float  # systolic fraction
     heart_rate: float  # bpm
     origin: dict[
@@ -99,7 +99,7 @@ def read_prompt(
         seen['mask'][frame],
         posterior,
         theta,
-        1 - float(doubt(posterior)) / (math.pi / 2),
+        1 - float(expected_phase_error(posterior)) / (math.pi / 2),
         float(ratio),
         float(rate),
         origin,
@@ -147,7 +147,7 @@ def scale_to_ef(
     at: Tensor,  # (1) the prompt's phase
     ef: float,  # wanted, fraction
 ) -> Tensor:  # (1 t 2 h w)
-    """The motion, scaled by .2 to 2.2 so that the prompt, carried to ED and ES, shows the EF that
+    """The motion, scaled by .2 to 2.2 so that the prompt, deformed to ED and ES, shows the EF that
     is wanted."""
     landmarks, here = read_loop(fields[0], torch.tensor([0.0, math.pi], device=at.device))[
         None
@@ -208,7 +208,7 @@ class MotionPlan:
     reps: Tensor  # (1 t d) representations
     fields: Tensor  # (1 t 2 h w) motion
     here: Tensor  # (1 2 h w) motion at the prompt's phase
-    z: Tensor  # (1 t c h' w') the prompt's latent, carried: what stage 3 draws over
+    z: Tensor  # (1 t c h' w') the prompt's latent, deformed: what stage 3 draws over
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7401
 @torch.no_grad()
@@ -232,18 +232,18 @@ def base_latent(
         fields,
         here,
         deform_latent(
-            stages.codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.fold
+            stages.codec.encode(prompt.frame[None]), here, fields, stages.lvdm.config.shuffle_factor
         ),
     )
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7402
 def progress_callback(
-    watch,  # called with (stage name, step, steps, guess), or None
+    callback,  # called with (stage name, step, steps, guess), or None
     stage: str,
     steps: int,
 ):  # called by a sampler with its step, state and guess, or None
-    "What a sampler tells those who watch."
-    return watch and (lambda i, state, guess: watch(stage, i + 1, steps, guess))
+    "What a sampler tells those who callback."
+    return callback and (lambda i, state, guess: callback(stage, i + 1, steps, guess))
 
 # %% ../../nbs/generate/00_generate.ipynb #52de7403
 @torch.no_grad()
@@ -257,7 +257,7 @@ def predict_motion(
     guidance: float = 1.0,  # of the phase; 1: plain
     seed: int = 0,
     # called with ('VRDM', step, steps, guessed representations) after each diffusion step
-    watch=None,
+    callback=None,
 ) -> MotionPlan:
     """Stages 1 and 2: the representations of a whole beat around the prompt, and how the heart
     moves through it."""
@@ -273,7 +273,7 @@ def predict_motion(
             seeded(seed, 2),
             steps,
             (guidance, 1.0, 1.0),
-            progress_callback(watch, 'VRDM', steps),
+            progress_callback(callback, 'VRDM', steps),
         ),
         ef,
     )
@@ -284,7 +284,7 @@ def deformation_only(
     story: MotionPlan,
     theta: Tensor,  # (t) phases to show, radians
 ) -> Tensor:  # (t 1 h w); interpolation may lead a little out of [0,1]
-    "The prompt carried through the beat: all that motion explains."
+    "The prompt deformed through the beat: all that motion explains."
     return deform(prompt.frame[None], story.here, read_loop(story.fields[0], theta)[None])[0]
 
 # %% ../../nbs/generate/00_generate.ipynb #988781a2
@@ -293,10 +293,10 @@ def compose(
     stages: Stages,
     prompt: Prompt,
     story: MotionPlan,
-    z: Tensor,  # (1 t c h' w') what stage 3 drew over the carried latents
+    z: Tensor,  # (1 t c h' w') what stage 3 drew over the deformed latents
     theta: Tensor,  # (n) phases to show, radians
 ) -> Tensor:  # (n 1 h w) in [0,1]
-    "The film: the carried prompt, and the decoded change."
+    "The film: the deformed prompt, and the decoded change."
     change = sector_mask(prompt.frame) * (stages.codec.decode(z) - stages.codec.decode(story.z))
     return (deformation_only(prompt, story, theta) + read_loop(change[0], theta)).clamp(0, 1)
 
@@ -310,10 +310,10 @@ def sample_residual(
     steps: int = STEPS,  # of the diffusion
     guidance: float = 1.0,  # of the phase; 1: plain
     seed: int = 0,
-    watch=None,  # called with ('LVDM', step, steps, guessed latents) after each diffusion step
+    callback=None,  # called with ('LVDM', step, steps, guessed latents) after each diffusion step
     temperature: float = TEMPERATURE,  # how restless the speckle is that stage 3 adds
 ) -> Beat:
-    "Stage 3: what motion can't explain, drawn over the carried prompt."
+    "Stage 3: what motion can't explain, drawn over the deformed prompt."
     shown = phase_grid(frames).to(prompt.frame)
     wanted = lvdm_conditioning(
         story.reps, story.theta, story.z, story.theta.new_tensor([prompt.theta])
@@ -323,7 +323,7 @@ def sample_residual(
         seeded(seed, 3),
         steps,
         (1.0, guidance),
-        progress_callback(watch, 'LVDM', steps),
+        progress_callback(callback, 'LVDM', steps),
         temperature,
     )
     return measured_numbers(stages.pcdm, prompt, compose(stages, prompt, story, z, shown), shown)
@@ -341,14 +341,14 @@ def generate(
     seed: int = 0,
     # called with (stage name, step, steps, guessed representations or latents) after each diffusion
     # step
-    watch=None,
+    callback=None,
     # of the video diffusion: how restless the speckle is that it adds
     temperature: float = TEMPERATURE,
 ) -> Beat:  # ED first; fps is the mean rate that gives the beat its true duration
     "Draw one whole heartbeat ED to ES to ED that passes through the prompt frame."
     check_request(prompt.frame[None], 0, prompt.alpha, prompt.heart_rate, ef, frames)
-    story = predict_motion(stages, prompt, ef, steps, guidance, seed, watch)
-    return sample_residual(stages, prompt, story, frames, steps, guidance, seed, watch, temperature)
+    story = predict_motion(stages, prompt, ef, steps, guidance, seed, callback)
+    return sample_residual(stages, prompt, story, frames, steps, guidance, seed, callback, temperature)
 
 # %% ../../nbs/generate/00_generate.ipynb #6c0f5788
 def report(

@@ -171,9 +171,9 @@ def draw(
     device: torch.device | str = 'cpu',
 ) -> tuple[Film, list]:  # the film, its line for synthetic.csv
     "Film number `i`, which depends on the seed and `i` only."
-    chance = seeded(order.seed, i, 68)
-    ef, frame, start = torch.rand(3, generator=chance, dtype=torch.float64).tolist()
-    noise = int(torch.randint(2**31, (), generator=chance))
+    random = seeded(order.seed, i, 68)
+    ef, frame, start = torch.rand(3, generator=random, dtype=torch.float64).tolist()
+    noise = int(torch.randint(2**31, (), generator=random))
     low, high = order.ef_range
     beat, split, number = source.take(order.seed, i)
     j, ef, name = int(frame * len(beat)), low + (high - low) * ef, f'synthetic_{i:06d}'
@@ -319,7 +319,7 @@ def _finish(
     said = SENTENCE + (LICENCE if note['source']['kind'] == 'store' else '')
     with whole_file(out / 'README.txt') as part:
         part.write_text(
-            f"{said}\n\n{UNITS}\n\nMade by echovdiff {note['kit']}; synthetic.json has the order,"
+            f"{said}\n\n{UNITS}\n\nMade by echovdiff {note['echovdiff']}; synthetic.json has the order,"
             " synthetic.csv the EF that was asked for each film.\n"
         )
     write_json(

@@ -35,7 +35,7 @@ class CodecConfig:
         return cls(width=8)
 
     @classmethod
-    def borrowing(cls, vae: str | Path):
+    def with_pretrained(cls, vae: str | Path):
         "Somebody else's autoencoder, in a folder of diffusers' format."
         return cls(vae=str(Path(vae).resolve()), sha=fingerprint_files(files(vae, 'AutoencoderKL')))
 
@@ -164,11 +164,11 @@ def decode(
 # %% ../../nbs/models/10_codec.ipynb #fc700601
 @patch
 def loss(
-    self: Codec, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: Codec, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     "Pixel error and detail error, with a little noise on the latents."
     z = self.encode(batch['video'])
-    z = z + self.config.noise * (chance or BatchRandom()).normal(*z.shape, device=z.device)
+    z = z + self.config.noise * (random or BatchRandom()).normal(*z.shape, device=z.device)
     frames, back = batch['video'].flatten(0, 1), self.unfold(z.flatten(0, 1))
     pixel, fine = (back - frames).abs().mean(), (detail(back) - detail(frames)).abs().mean()
     return dict(loss=pixel + self.config.texture * fine, pixel=pixel, detail=fine)

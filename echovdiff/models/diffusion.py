@@ -65,18 +65,18 @@ def signal_and_noise(
 def diffusion_loss(
     predict: Callable[[Tensor, Tensor], Tensor],  # (noisy (b ...), k (b)) -> v (b ...)
     clean: Tensor,  # (b ...) standardised data
-    chance: BatchRandom | None = None,  # of the steps and the noise
+    random: BatchRandom | None = None,  # of the steps and the noise
     # 1: all steps alike; 2: twice as often where all is noise, never where none is
-    lean: float = 1.0,
+    noise_bias: float = 1.0,
 ) -> Tensor:  # scalar
     "Squared error of v at random steps (Salimans and Ho 2022)."
-    chance = chance or BatchRandom()
+    random = random or BatchRandom()
     k = (
-        (TRAINING_STEPS * chance.uniform(len(clean), device=clean.device) ** (1 / lean))
+        (TRAINING_STEPS * random.uniform(len(clean), device=clean.device) ** (1 / noise_bias))
         .long()
         .clamp(max=TRAINING_STEPS - 1)
     )
-    noise = chance.normal(*clean.shape, device=clean.device)
+    noise = random.normal(*clean.shape, device=clean.device)
     s, n = signal_and_noise(k, clean)
     return (predict(s * clean + n * noise, k).float() - (s * noise - n * clean)).square().mean()
 
@@ -88,7 +88,7 @@ def sample(
     generator: torch.Generator | None = None,  # source of the first noise
     steps: int = 8,  # more: slower and finer
     device: torch.device | str = 'cpu',
-    watch: (
+    callback: (
         Callable[[int, Tensor, Tensor], None]
         | None
         # called with (step number, current state, the clean data it is taken for) after each step
@@ -105,8 +105,8 @@ def sample(
     ).to(device)
     for i, k in enumerate(scheduler.timesteps):
         x = scheduler.step(predict(x, k.expand(len(x))), k, x).prev_sample
-        if watch:
-            watch(i, x, scheduler.model_outputs[-1])
+        if callback:
+            callback(i, x, scheduler.model_outputs[-1])
     return x
 
 # %% ../../nbs/models/03_diffusion.ipynb #dbdc7890
@@ -125,12 +125,12 @@ def guided(
 # %% ../../nbs/models/03_diffusion.ipynb #2168b010
 def condition_dropout_mask(
     n: int,  # samples
-    p: float,  # probability to forget
-    chance: BatchRandom | None = None,
+    p: float,  # probability to condition_dropout
+    random: BatchRandom | None = None,
     device: torch.device | str = 'cpu',
 ) -> Tensor:  # (n) True where the condition stays
     "Which samples keep their condition in this training step."
-    return (chance or BatchRandom()).uniform(n, device=device) >= p
+    return (random or BatchRandom()).uniform(n, device=device) >= p
 
 # %% ../../nbs/models/03_diffusion.ipynb #2168b001
 def either(

@@ -374,13 +374,13 @@ class EchoPCDM(PCDM):
 
 # %% ../../nbs/models/07_echofm.ipynb #c0726101
 @patch(cls_method=True)
-def upon(
+def with_echofm(
     cls: EchoPCDM,
     folder: str | Path,  # an EchoFM that `convert_echofm` wrote
     config: PCDMConfig = PCDMConfig(),  # sizes of the rest
     frozen: bool = True,  # EchoFM's weights do not learn
 ) -> 'EchoPCDM':
-    "An untrained PCDM upon a trained EchoFM. ValueError where the folder holds none."
+    "An untrained PCDM with_echofm a trained EchoFM. ValueError where the folder holds none."
     echofm, sizes = EchoFM.from_folder(folder), {
         name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__
     }

@@ -40,14 +40,14 @@ class LVDMConfig:
     injected: tuple[str, ...] = (
         'content',
         'motion',
-    )  # R, Φ: the seats that are filled; fewer for an ablation
-    prompt: bool = True  # draw over the carried prompt; the paper injects R and Φ only
-    gap: float = 0.5  # usual size of a latent's difference from the carried prompt
-    lean: float = 2.0  # how much training leans to high noise, where R and Φ decide what is drawn
+    )  # R, Φ: the adapters that are filled; fewer for an ablation
+    prompt: bool = True  # draw over the deformed prompt; the paper injects R and Φ only
+    residual_scale: float = 0.5  # usual size of a latent's difference from the deformed prompt
+    noise_bias: float = 2.0  # how much training leans to high noise, where R and Φ decide what is drawn
     frozen: bool = False  # train Ψ only, as the paper does with its pre-trained network
-    forget: float = 0.1  # how often training forgets a condition
-    jitter: float = 0.15  # noise on R in training: stage 2 is not perfect either
-    fold: int = (
+    condition_dropout: float = 0.1  # how often training forgets a condition
+    reps_noise: float = 0.15  # noise on R in training: stage 2 is not perfect either
+    shuffle_factor: int = (
         2  # places of a picture that a latent holds as channels, each way; 1 for a borrowed codec
     )
 
@@ -55,7 +55,7 @@ class LVDMConfig:
         b, known = self.backbone, ('content', 'motion')
         object.__setattr__(self, 'injected', tuple(self.injected))
         if set(self.injected) - set(known):
-            raise ValueError(f'injected names seats, of {known}; got {self.injected}')
+            raise ValueError(f'injected names adapters, of {known}; got {self.injected}')
         if isinstance(b, dict):
             object.__setattr__(
                 self, 'backbone', (UNet3DConfig if 'folder' in b else BackboneConfig)(**b)
@@ -71,13 +71,13 @@ def tiny(cls: LVDMConfig):
 # %% ../../nbs/models/12_lvdm.ipynb #4930c2bb
 @patch(cls_method=True)
 def paper(cls: LVDMConfig):
-    return cls(prompt=False, lean=1.0, frozen=True, jitter=0.0)
+    return cls(prompt=False, noise_bias=1.0, frozen=True, reps_noise=0.0)
 
 # %% ../../nbs/models/12_lvdm.ipynb #4930c3bb
 @patch(cls_method=True)
-def borrowing(cls: LVDMConfig, unet: str, side: int = 14):
+def with_pretrained(cls: LVDMConfig, unet: str, side: int = 14):
     "The paper's, into a text-to-video U-Net of yours and the latents of its own codec."
-    return replace(cls.paper(), backbone=UNet3DConfig.borrowing(unet, side), fold=1)
+    return replace(cls.paper(), backbone=UNet3DConfig.with_pretrained(unet, side), shuffle_factor=1)
 
 # %% ../../nbs/models/12_lvdm.ipynb #4930c4bb
 @patch(as_prop=True)
@@ -93,7 +93,7 @@ class LVDMConditioning:
     reps: Tensor  # (b t d) representations
     theta: Tensor  # (b t) phases, radians
     prompt: (
-        Tensor  # (b t c h w) latent of the prompt frame, carried to each frame (or standing still)
+        Tensor  # (b t c h w) latent of the prompt frame, deformed to each frame (or standing still)
     )
     prompt_theta: Tensor  # (b) its phase, radians
     content_on: Tensor  # (b) flags
@@ -103,7 +103,7 @@ class LVDMConditioning:
 # %% ../../nbs/models/12_lvdm.ipynb #2bf38106
 @patch
 def only(self: LVDMConditioning, content: bool, motion: bool) -> 'LVDMConditioning':
-    """The same script with conditions switched off for all samples; the prompt, over which is
+    """The same conditioning with conditions switched off for all samples; the prompt, over which is
     drawn, stays."""
     return replace(self, content_on=self.content_on & content, motion_on=self.motion_on & motion)
 
@@ -114,7 +114,7 @@ def lvdm_conditioning(
     prompt: Tensor,  # (b t c h w)
     prompt_theta: Tensor,  # (b) radians
 ) -> LVDMConditioning:
-    "A script with everything switched on."
+    "A conditioning with everything switched on."
     on = torch.ones(len(reps), dtype=torch.bool, device=reps.device)
     return LVDMConditioning(reps, theta, prompt, prompt_theta, on, on, on)
 
@@ -123,11 +123,11 @@ def deform_latent(
     z: Tensor,  # (b c h w) latent of the prompt
     at_prompt: Tensor,  # (b 2 h w) field at its phase
     fields: Tensor,  # (b t 2 h w) fields of the frames
-    fold: int = 2,  # of `LVDMConfig`
+    shuffle_factor: int = 2,  # of `LVDMConfig`
 ) -> Tensor:  # (b t c h w)
     "The prompt's latent, moved to each frame."
-    moved = deform(nn.functional.pixel_shuffle(z, fold), at_prompt, fields)
-    return nn.functional.pixel_unshuffle(moved.flatten(0, 1), fold).unflatten(0, moved.shape[:2])
+    moved = deform(nn.functional.pixel_shuffle(z, shuffle_factor), at_prompt, fields)
+    return nn.functional.pixel_unshuffle(moved.flatten(0, 1), shuffle_factor).unflatten(0, moved.shape[:2])
 
 # %% ../../nbs/models/12_lvdm.ipynb #111acce0
 def zero_init(
@@ -149,9 +149,9 @@ class SpatialAdapter(nn.Module):
     def forward(
         self,
         x: Tensor,  # ((b t) n d)
-        told: dict[str, Tensor],  # 'content' ((b t) m width)
+        conditioning: dict[str, Tensor],  # 'content' ((b t) m width)
     ) -> Tensor:  # ((b t) n d)
-        return self.attention(self.norm(x), told['content'])
+        return self.attention(self.norm(x), conditioning['content'])
 
 # %% ../../nbs/models/12_lvdm.ipynb #d2367b5a
 class TemporalAdapter(nn.Module):
@@ -164,21 +164,21 @@ class TemporalAdapter(nn.Module):
     def forward(
         self,
         x: Tensor,  # ((b n) t d)
-        told: dict[str, Tensor],  # 'motion' (b t width)
+        conditioning: dict[str, Tensor],  # 'motion' (b t width)
     ) -> Tensor:  # ((b n) t d)
-        n, t = len(x) // len(told['motion']), x.shape[1]
+        n, t = len(x) // len(conditioning['motion']), x.shape[1]
         at = circular_positions(phase_grid(t).to(x), x.shape[-1] // self.attention.heads // 2)
-        return self.attention(self.norm(x), repeat(told['motion'], 'b t d -> (b n) t d', n=n), at)
+        return self.attention(self.norm(x), repeat(conditioning['motion'], 'b t d -> (b n) t d', n=n), at)
 
 # %% ../../nbs/models/12_lvdm.ipynb #8424f64c
 def insert_adapters(
     backbone: Backbone | UNet3D,
-    what: tuple[str, ...] = ('content', 'motion'),  # the seats to fill
+    what: tuple[str, ...] = ('content', 'motion'),  # the adapters to fill
 ) -> list[nn.Module]:  # the new modules
-    "Fill the seats of every block."
+    "Fill the adapters of every block."
     kinds, made = dict(content=SpatialAdapter, motion=TemporalAdapter), []
     for block in backbone.blocks:
-        for name in (n for n in block.seats if n in what):
+        for name in (n for n in block.adapters if n in what):
             made.append(kinds[name](block.dim, block.heads, backbone.width))
             setattr(block, name, made[-1])
     return made
@@ -193,7 +193,7 @@ class LVDM(Stage):
     def __init__(
         self,
         config: LVDMConfig = LVDMConfig(),
-        backbone: Backbone | UNet3D | None = None,  # without seats taken; None: as the config says
+        backbone: Backbone | UNet3D | None = None,  # without adapters taken; None: as the config says
     ):
         super().__init__()
         self.config, c, self.backbone = config, config, backbone or build_backbone(config.backbone)
@@ -205,18 +205,18 @@ class LVDM(Stage):
         self.no_content, self.no_motion = nn.Parameter(
             torch.randn(c.tokens, d) * 0.02
         ), nn.Parameter(torch.randn(d) * 0.02)
-        self.beside = self.backbone.doorway() if c.prompt else None
+        self.prompt_embedding = self.backbone.prompt_projection() if c.prompt else None
         if c.prompt:
-            nn.init.zeros_(self.beside.weight)
-            nn.init.zeros_(self.beside.bias)
+            nn.init.zeros_(self.prompt_embedding.weight)
+            nn.init.zeros_(self.prompt_embedding.bias)
 
 # %% ../../nbs/models/12_lvdm.ipynb #4c76911a
 @patch
-def told(
+def conditioning(
     self: LVDM,
     s: LVDMConditioning,
 ) -> dict[str, Tensor]:  # 'content' ((b t) m d), 'motion' (b t d)
-    "What the seats hear."
+    "What the adapters hear."
     h = self.config.harmonics
     content = rearrange(self.content(s.reps), 'b t (m d) -> b t m d', m=self.config.tokens)
     start = either(s.prompt_on, s.prompt_theta, 0.0)[:, None].expand_as(s.theta)
@@ -231,55 +231,55 @@ def told(
 
 # %% ../../nbs/models/12_lvdm.ipynb #4c76921a
 @patch
-def ground(
+def base_latent(
     self: LVDM,
     s: LVDMConditioning,
 ) -> tuple[Tensor, Tensor]:  # (b t c h w) what is drawn over, (b 1 1 1 1) size of what is drawn
-    "The carried prompt where there is one, nothing elsewhere."
+    "The deformed prompt where there is one, nothing elsewhere."
     on = s.prompt_on if self.config.prompt else torch.zeros_like(s.prompt_on)
     return either(on, s.prompt, 0.0), either(
-        on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.gap), 1.0
+        on, s.prompt.new_full((len(on), 1, 1, 1, 1), self.config.residual_scale), 1.0
     )
 
 # %% ../../nbs/models/12_lvdm.ipynb #4c76931a
 @patch
 def forward(
     self: LVDM,
-    x: Tensor,  # (b t c h w) noisy difference from the ground
+    x: Tensor,  # (b t c h w) noisy difference from the base_latent
     k: Tensor,  # (b) diffusion step
     s: LVDMConditioning,
 ) -> Tensor:  # (b t c h w) v
     "Predict v."
-    beside = (
+    prompt_embedding = (
         None
-        if self.beside is None
-        else either(s.prompt_on, self.beside(self.backbone.tokens(s.prompt)), 0.0)
+        if self.prompt_embedding is None
+        else either(s.prompt_on, self.prompt_embedding(self.backbone.tokens(s.prompt)), 0.0)
     )
-    return self.backbone(x, k, self.told(s), beside)
+    return self.backbone(x, k, self.conditioning(s), prompt_embedding)
 
 # %% ../../nbs/models/12_lvdm.ipynb #4c769421
 @patch
 def loss(
-    self: LVDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: LVDM, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
     the beat."""
     z, theta, reps = batch['z'], batch['theta'], batch['reps']
     b, t = theta.shape
-    chance = chance or BatchRandom()
-    i, at = (t * chance.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
-    reps = reps + self.config.jitter * chance.normal(*reps.shape, device=z.device)
-    on = [condition_dropout_mask(b, self.config.forget, chance, z.device) for _ in range(3)]
+    random = random or BatchRandom()
+    i, at = (t * random.uniform(b, device=z.device)).long(), torch.arange(b, device=z.device)
+    reps = reps + self.config.reps_noise * random.normal(*reps.shape, device=z.device)
+    on = [condition_dropout_mask(b, self.config.condition_dropout, random, z.device) for _ in range(3)]
     prompt = (
         z[at, i][:, None].expand_as(z)
         if 'fields' not in batch
-        else deform_latent(z[at, i], batch['fields'][at, i], batch['fields'], self.config.fold)
+        else deform_latent(z[at, i], batch['fields'][at, i], batch['fields'], self.config.shuffle_factor)
     )
     s = LVDMConditioning(reps, theta, prompt, theta[at, i], *on)
-    ground, gap = self.ground(s)
+    base_latent, residual_scale = self.base_latent(s)
     return dict(
         loss=diffusion_loss(
-            lambda x, k: self(x, k, s), (z - ground) / gap, chance, self.config.lean
+            lambda x, k: self(x, k, s), (z - base_latent) / residual_scale, random, self.config.noise_bias
         )
     )
 
@@ -292,17 +292,17 @@ def sample(
     steps: int = 8,
     guidance: tuple[float, float] = (1.0, 1.0),  # of content, motion
     # called with (step, latents, the clean ones they are taken for) after each step
-    watch=None,
+    callback=None,
     temperature: float = 1.0,  # of `diffusion.sample`
 ) -> Tensor:  # (b t c h w) latents
     "Draw a beat of latents."
-    c, (ground, gap) = self.config.backbone, self.ground(s)
+    c, (base_latent, residual_scale) = self.config.backbone, self.base_latent(s)
 
     def predict(x, k):
         return guided(lambda on: self(x, k, s.only(*on)), guidance)
 
-    look = (lambda i, *seen: watch(i, *(ground + gap * x for x in seen))) if watch else None
-    return ground + gap * sample(
+    look = (lambda i, *seen: callback(i, *(base_latent + residual_scale * x for x in seen))) if callback else None
+    return base_latent + residual_scale * sample(
         predict,
         (*s.theta.shape, c.latent, c.side, c.side),
         generator,

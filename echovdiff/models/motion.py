@@ -41,16 +41,16 @@ class MotionConfig:
     heads: int = 4
     basis: int = 24  # basis motions
     side: int = 28  # places of a field, each way
-    hears: tuple[str, ...] = (
+    conditions: tuple[str, ...] = (
         'reps',
         'theta',
     )  # R, Φ: what the field is made of; fewer for an ablation
 
     def __post_init__(self):
-        object.__setattr__(self, 'hears', tuple(self.hears))
-        if set(self.hears) - {'reps', 'theta'}:
+        object.__setattr__(self, 'conditions', tuple(self.conditions))
+        if set(self.conditions) - {'reps', 'theta'}:
             raise ValueError(
-                f"hears names what the stage is told, of ('reps', 'theta'); got {self.hears}"
+                f"conditions names what the stage is told, of ('reps', 'theta'); got {self.conditions}"
             )
 
 # %% ../../nbs/models/09_motion.ipynb #7b4301e4
@@ -163,8 +163,8 @@ class Motion(Stage):
     def __init__(self, config: MotionConfig = MotionConfig()):
         super().__init__()
         self.config, c, d = config, config, config.dim
-        self.inward, self.mixer = nn.Linear(c.reps + 8, d), Mixer(d, c.layers, c.heads)
-        self.outward = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, c.basis))
+        self.project_in, self.mixer = nn.Linear(c.reps + 8, d), Mixer(d, c.layers, c.heads)
+        self.project_out = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, c.basis))
         self.register_buffer('basis', torch.zeros(c.basis, 2, c.side, c.side))
 
 # %% ../../nbs/models/09_motion.ipynb #56c9917a
@@ -196,18 +196,18 @@ def forward(
     theta: Tensor,  # (b t) radians
 ) -> Tensor:  # (b t k) coefficients
     told = dict(reps=reps, theta=harmonics(theta, 4))
-    x = self.inward(
+    x = self.project_in(
         torch.cat(
-            [x if name in self.config.hears else torch.zeros_like(x) for name, x in told.items()],
+            [x if name in self.config.conditions else torch.zeros_like(x) for name, x in told.items()],
             -1,
         )
     )
     place = (
         theta
-        if 'theta' in self.config.hears
+        if 'theta' in self.config.conditions
         else phase_grid(theta.shape[1]).to(theta).expand_as(theta)
     )
-    return self.outward(self.mixer(x, circular_positions(place, self.mixer.pairs)))
+    return self.project_out(self.mixer(x, circular_positions(place, self.mixer.pairs)))
 
 # %% ../../nbs/models/09_motion.ipynb #56c9947a
 @patch
@@ -218,11 +218,11 @@ def fields(self: Motion, reps: Tensor, theta: Tensor) -> Tensor:  # (b t d), (b 
 # %% ../../nbs/models/09_motion.ipynb #56c9957a
 @patch
 def loss(
-    self: Motion, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: Motion, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     """Squared error of the coefficients, weighted by how far each moves things;
     representations a little noisy."""
-    reps = batch['reps'] + 0.1 * (chance or BatchRandom()).normal(
+    reps = batch['reps'] + 0.1 * (random or BatchRandom()).normal(
         *batch['reps'].shape, device=batch['reps'].device
     )
     weight = self.basis.flatten(1).square().sum(1)

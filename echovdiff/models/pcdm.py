@@ -90,7 +90,7 @@ class PCDM(Stage):
             nn.Flatten(),
         )
         self.alone = phase_head(d, config.bins)  # of one frame
-        self.inward, self.mixer = nn.Linear(d, config.dim), Mixer(
+        self.project_in, self.mixer = nn.Linear(d, config.dim), Mixer(
             config.dim, config.layers, mult=2
         )  # along time, on a line
         self.phase = phase_head(config.dim, config.bins)  # of a frame among others
@@ -140,7 +140,7 @@ def frame_posterior(
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54b502
 @patch
-def tell(
+def phase_posterior(
     self: PCDM,
     raw: Tensor,  # (b t d) pooled features
 ) -> Tensor:  # (b t n) posterior of the phase
@@ -149,7 +149,7 @@ def tell(
     if raw.shape[1] == 1:
         return self.alone(raw).float().softmax(-1)
     (b, t, _), parts = raw.shape, windows(raw.shape[1])
-    notes = self.inward(torch.cat([raw[:, part] for part in parts]))  # all windows at once
+    notes = self.project_in(torch.cat([raw[:, part] for part in parts]))  # all windows at once
     said = (
         self.phase(
             self.mixer(notes, linear_positions(notes.shape[1], self.mixer.pairs, raw.device))
@@ -199,7 +199,7 @@ def forward(
     logits = self.structures(features, len(video))
     mask = logits[:, :, 0].sigmoid()
     posterior = (
-        self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.tell(raw)
+        self.frame_posterior(raw, logits.sigmoid()) if video.shape[1] == 1 else self.phase_posterior(raw)
     )
     return dict(
         logits=logits[:, :, 0],
@@ -236,14 +236,14 @@ def focus(
 ) -> 'PCDM':
     "Only what compares the frames of a clip learns from here on, or only what sees one frame."
     self.requires_grad_(not clips)
-    for part in (self.inward, self.mixer, self.phase, self.curve):
+    for part in (self.project_in, self.mixer, self.phase, self.curve):
         part.requires_grad_(clips)
     return self
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bc02
 @patch
 def loss(
-    self: PCDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: PCDM, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     """Frames: mask, size and what each tells alone. Several of them, or the representations of
     a clip: phase. What has no label is only held together."""
@@ -262,7 +262,7 @@ def loss(
     else:
         raw, area, losses = self.raw(batch['reps']), batch['area'], {}
     if raw.shape[1] > 1:
-        losses |= self.clip_losses(self.tell(raw), area, batch.get('theta'))
+        losses |= self.clip_losses(self.phase_posterior(raw), area, batch.get('theta'))
     return dict(loss=sum(losses.values()), **losses)
 
 # %% ../../nbs/models/06_pcdm.ipynb #0d54bd02
@@ -357,7 +357,7 @@ def read(
     raw = torch.cat(raw, 1)
     masks = torch.cat([pcdm.structures(few).sigmoid() for few in features], 1)
     alone = pcdm.frame_posterior(raw, masks)
-    posterior = alone if len(video) == 1 else pcdm.tell(raw)
+    posterior = alone if len(video) == 1 else pcdm.phase_posterior(raw)
     said = dict(
         mask=masks[:, :, 0],
         structures=masks,

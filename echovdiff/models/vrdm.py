@@ -41,7 +41,7 @@ class VRDMConfig:
     layers: int = 6
     heads: int = 5
     harmonics: int = 4  # multiples of θ in a phase token
-    forget: float = 0.1  # how often training forgets a condition
+    condition_dropout: float = 0.1  # how often training forgets a condition
 
     @classmethod
     def tiny(cls):
@@ -63,7 +63,7 @@ class VRDMConditioning:
 # %% ../../nbs/models/08_vrdm.ipynb #65e721a1
 @patch
 def only(self: VRDMConditioning, phase: bool, prompt: bool, ef: bool) -> 'VRDMConditioning':
-    "The same wish with conditions switched off for all samples."
+    "The same conditioning with conditions switched off for all samples."
     return VRDMConditioning(
         self.theta,
         self.prompt,
@@ -82,7 +82,7 @@ def vrdm_conditioning(
     prompt_theta: Tensor | None = None,  # (b); needed with a prompt
     ef: Tensor | None = None,  # (b) fraction; None: whatever fits
 ) -> VRDMConditioning:
-    "A wish with all that is known switched on."
+    "A conditioning with all that is known switched on."
     b, like = len(theta), dict(device=theta.device)
     flag = lambda on: torch.full((b,), on, **like)
     if prompt is not None and prompt_theta is None:
@@ -136,7 +136,7 @@ class VRDM(Stage):
     def __init__(self, config: VRDMConfig = VRDMConfig()):
         super().__init__()
         self.config, c, d = config, config, config.dim
-        self.inward, self.prompt = nn.Linear(c.reps, d), nn.Linear(c.reps, d)
+        self.project_in, self.prompt = nn.Linear(c.reps, d), nn.Linear(c.reps, d)
         self.phase = nn.Linear(2 * c.harmonics, d)
         self.no_prompt, self.no_phase, self.no_ef = (
             nn.Parameter(torch.randn(d) * 0.02) for _ in range(3)
@@ -145,9 +145,9 @@ class VRDM(Stage):
             nn.Sequential(nn.Linear(64, d), nn.SiLU(), nn.Linear(d, d)) for _ in range(2)
         )
         self.layers = nn.ModuleList([VRDMLayer(d, c.heads) for _ in range(c.layers)])
-        self.norm, self.outward = nn.LayerNorm(d), nn.Linear(d, c.reps)
-        nn.init.zeros_(self.outward.weight)
-        nn.init.zeros_(self.outward.bias)
+        self.norm, self.project_out = nn.LayerNorm(d), nn.Linear(d, c.reps)
+        nn.init.zeros_(self.project_out.weight)
+        nn.init.zeros_(self.project_out.bias)
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0101
 @patch
@@ -155,61 +155,61 @@ def forward(
     self: VRDM,
     x: Tensor,  # (b t d) noisy representations
     k: Tensor,  # (b) diffusion step
-    wish: VRDMConditioning,
+    conditioning: VRDMConditioning,
 ) -> Tensor:  # (b t d) v
     "Predict v."
-    theta = either(wish.phase_on, wish.theta, phase_grid(x.shape[1]).to(x))
-    prompt = either(wish.prompt_on, self.prompt(wish.prompt), self.no_prompt)
-    prompt_theta = either(wish.prompt_on & wish.phase_on, wish.prompt_theta, 0.0)
+    theta = either(conditioning.phase_on, conditioning.theta, phase_grid(x.shape[1]).to(x))
+    prompt = either(conditioning.prompt_on, self.prompt(conditioning.prompt), self.no_prompt)
+    prompt_theta = either(conditioning.prompt_on & conditioning.phase_on, conditioning.prompt_theta, 0.0)
     phases = either(
-        wish.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase
+        conditioning.phase_on, self.phase(harmonics(theta, self.config.harmonics)), self.no_phase
     )
-    tokens = torch.cat([prompt[:, None], self.inward(x)], 1)
+    tokens = torch.cat([prompt[:, None], self.project_in(x)], 1)
     place = circular_positions(
         torch.cat([prompt_theta[:, None], theta], 1), self.config.dim // self.config.heads // 2
     )
     cond = self.step(fourier_features(k / TRAINING_STEPS, 64)) + either(
-        wish.ef_on, self.ef(fourier_features(wish.ef, 64)), self.no_ef
+        conditioning.ef_on, self.ef(fourier_features(conditioning.ef, 64)), self.no_ef
     )
     for layer in self.layers:
         tokens = layer(tokens, phases, place, cond)
-    return self.outward(self.norm(tokens[:, 1:]))
+    return self.project_out(self.norm(tokens[:, 1:]))
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0201
 @patch
 def loss(
-    self: VRDM, batch: dict[str, Tensor], chance: BatchRandom | None = None
+    self: VRDM, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     """Diffusion loss with each condition forgotten now and then; the prompt is any frame of
     the beat."""
     reps, theta = batch['reps'], batch['theta']
     b, t, _ = reps.shape
-    chance = chance or BatchRandom()
-    i, at = (t * chance.uniform(b, device=reps.device)).long(), torch.arange(b, device=reps.device)
-    on = [condition_dropout_mask(b, self.config.forget, chance, reps.device) for _ in range(3)]
+    random = random or BatchRandom()
+    i, at = (t * random.uniform(b, device=reps.device)).long(), torch.arange(b, device=reps.device)
+    on = [condition_dropout_mask(b, self.config.condition_dropout, random, reps.device) for _ in range(3)]
     w = VRDMConditioning(theta, reps[at, i], theta[at, i], batch['ef'].to(reps), *on)
-    return dict(loss=diffusion_loss(lambda x, k: self(x, k, w), reps, chance))
+    return dict(loss=diffusion_loss(lambda x, k: self(x, k, w), reps, random))
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0308
 @patch
 def sample(
     self: VRDM,
-    wish: VRDMConditioning,  # what the beat shall be
+    conditioning: VRDMConditioning,  # what the beat shall be
     generator: torch.Generator | None = None,
     steps: int = 8,
     guidance: tuple[float, float, float] = (1.0, 1.0, 1.0),  # of phase, prompt, EF
-    watch=None,  # called with (step, state, clean), see `diffusion.sample`
+    callback=None,  # called with (step, state, clean), see `diffusion.sample`
 ) -> Tensor:  # (b t d) representations
     "Draw a beat of representations."
 
     def predict(x, k):
-        return guided(lambda on: self(x, k, wish.only(*on)), guidance)
+        return guided(lambda on: self(x, k, conditioning.only(*on)), guidance)
 
     return sample(
         predict,
-        (*wish.theta.shape, self.config.reps),
+        (*conditioning.theta.shape, self.config.reps),
         generator,
         steps,
-        wish.theta.device,
-        watch,
+        conditioning.theta.device,
+        callback,
     )

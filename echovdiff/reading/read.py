@@ -17,7 +17,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from ..phase.posterior import doubt, median_phase
+from ..phase.posterior import expected_phase_error, median_phase
 from ..phase.beat import ef_area_length
 from ..data.sector import Clip, DEFAULT_FPS
 from ..data.video import read_clip
@@ -175,7 +175,7 @@ def reading_from(
         _bytes(video[:, 0]),
         {k: _bytes(v) for k, v in masks.items()},
         phase.rad2deg().numpy(),
-        1 - doubt(posterior).numpy() / (math.pi / 2),
+        1 - expected_phase_error(posterior).numpy() / (math.pi / 2),
         area.numpy(),
         verdicts,
         verdict,

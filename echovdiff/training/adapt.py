@@ -81,7 +81,7 @@ def heads_of(
     mixed = copy.deepcopy(pcdm)
     for name in (
         'alone',
-        'inward',
+        'project_in',
         'mixer',
         'phase',
         'curve',

@@ -273,7 +273,7 @@ def loop_losses(
     video, mask = augment(video, mask, generator)
     with torch.no_grad():
         raw = student.encode(shadow(video, 0.3, generator))[1]
-    return sum(student.clip_losses(student.tell(raw), mask.sum((2, 3)), theta).values())
+    return sum(student.clip_losses(student.phase_posterior(raw), mask.sum((2, 3)), theta).values())
 
 # %% ../../nbs/training/06_finetune.ipynb #5b4c7c90
 @torch.no_grad()

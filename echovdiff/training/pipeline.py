@@ -124,7 +124,7 @@ def tiny(cls: TrainingPlan):
 
 # %% ../../nbs/training/02_pipeline.ipynb #cc86d4ee
 @patch
-def upon(
+def with_echofm(
     self: TrainingPlan,
     folder: str | Path,  # an EchoFM that `convert` wrote
 ) -> 'TrainingPlan':
@@ -134,15 +134,15 @@ def upon(
 
 # %% ../../nbs/training/02_pipeline.ipynb #cc86d5f5
 @patch
-def borrowing(
+def with_pretrained(
     self: TrainingPlan,
     folder: str | Path,  # of a text-to-video model, with vae/ and unet/ as diffusers saves them
 ) -> 'TrainingPlan':
     "The paper's stage 3 in a codec and a U-Net that others trained."
     return replace(
         self,
-        codec=CodecConfig.borrowing(Path(folder) / 'vae'),
-        lvdm=LVDMConfig.borrowing(Path(folder) / 'unet'),
+        codec=CodecConfig.with_pretrained(Path(folder) / 'vae'),
+        lvdm=LVDMConfig.with_pretrained(Path(folder) / 'unet'),
     )
 
 # %% ../../nbs/training/02_pipeline.ipynb #cc86d6ee
@@ -231,7 +231,7 @@ def ingredients(
     pool = training_beats(run, plan)
     if name == 'pcdm':
         make = (
-            partial(EchoPCDM.upon, plan.echofm, plan.pcdm)
+            partial(EchoPCDM.with_echofm, plan.echofm, plan.pcdm)
             if plan.echofm
             else partial(PCDM, plan.pcdm)
         )

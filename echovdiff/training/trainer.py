@@ -93,8 +93,8 @@ class LossOf(nn.Module):
         super().__init__()
         self.stage = stage
 
-    def forward(self, batch, chance):
-        return self.stage.loss(batch, chance)
+    def forward(self, batch, random):
+        return self.stage.loss(batch, random)
 
 # %% ../../nbs/training/00_trainer.ipynb #a1757557
 def local_share(
