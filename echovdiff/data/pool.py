@@ -8,6 +8,7 @@ __all__ = ['render', 'Pool', 'read_loop', 'clip_phases']
 # %% ../../nbs/data/02_pool.ipynb #imports0
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,7 @@ def render(
     seed: int,  # seed of the pool
     frames: int,  # frames a beat
     size: int,  # image side, px
-) -> tuple[
-    np.ndarray, np.ndarray, list[float]
-]:  # (t h w) uint8 video, (t h w) uint8 mask, [alpha, ef, heart rate]
+) -> tuple[np.ndarray, np.ndarray, list[float]]:  # (t h w) uint8 video and mask, [alpha, ef, rate]
     "Beat number `i` of a phantom pool."
     torch.set_num_threads(1)
     beat = phantom(seeded(seed, i), frames=frames, size=size)
@@ -52,9 +51,8 @@ class Pool:
         self.video, self.mask = (
             np.load(self.folder / f'{n}.npy', mmap_mode='r') for n in ('video', 'mask')
         )
-        self.alpha, self.ef, self.heart_rate = torch.from_numpy(
-            np.load(self.folder / 'truth.npy')
-        ).unbind(1)
+        truth = torch.from_numpy(np.load(self.folder / 'truth.npy'))
+        self.alpha, self.ef, self.heart_rate = truth.unbind(1)
 
     def __len__(self):
         return len(self.video)
@@ -66,6 +64,26 @@ def images(self: Pool, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video,
     return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
 
 # %% ../../nbs/data/02_pool.ipynb #8537d202
+def _write_beats(
+    beats: Iterable,  # what `render` returns, in order
+    shape: tuple[int, int, int, int],  # (n t h w)
+    folder: Path,
+):
+    "Stream rendered beats into the arrays of a pool."
+    arrays = [
+        np.lib.format.open_memmap(folder / f'{k}.npy', 'w+', np.uint8, shape)
+        for k in ('video', 'mask')
+    ]
+    truth = np.zeros((shape[0], 3), np.float32)
+    for i, (*images, numbers) in enumerate(beats):
+        for array, image in zip(arrays, images):
+            array[i] = image
+        truth[i] = numbers
+    for array in arrays:
+        array.flush()
+    np.save(folder / 'truth.npy', truth)
+
+# %% ../../nbs/data/02_pool.ipynb #df090876
 @patch(cls_method=True)
 def build(
     cls: Pool,
@@ -76,27 +94,15 @@ def build(
     size: int = 112,  # frames a beat, image side in px
     workers: int = 2,  # processes
 ):  # the `Pool`
-    """Render `n` phantom beats. The folder appears when it is complete. ValueError if it holds
-    others."""
+    "Render `n` beats. The folder appears when complete. ValueError if it holds others."
     facts = dict(kind='phantom', beats=n, seed=seed, frames=frames, size=size)
     if found := already(cls, folder, facts):
         return found
-    beats = Parallel(workers, return_as='generator')(
-        delayed(render)(i, seed, frames, size) for i in range(n)
-    )
+    jobs = (delayed(render)(i, seed, frames, size) for i in range(n))
+    beats = Parallel(workers, return_as='generator')(jobs)
     with whole_folder(folder) as part:
-        arrays = [
-            np.lib.format.open_memmap(part / f'{k}.npy', 'w+', np.uint8, (n, frames, size, size))
-            for k in ('video', 'mask')
-        ]
-        truth = np.zeros((n, 3), np.float32)
-        for i, (*images, numbers) in enumerate(tqdm(beats, total=n, desc='beats', mininterval=2)):
-            for array, image in zip(arrays, images):
-                array[i] = image
-            truth[i] = numbers
-        for array in arrays:
-            array.flush()
-        np.save(part / 'truth.npy', truth)
+        shown = tqdm(beats, total=n, desc='beats', mininterval=2)
+        _write_beats(shown, (n, frames, size, size), part)
         (part / 'pool.json').write_text(json.dumps(facts))
     return cls(folder)
 
@@ -109,9 +115,8 @@ def read_loop(
     n = len(loop)
     at = (theta / (2 * math.pi) * n) % n
     i, w = at.floor().long() % n, at - at.floor()
-    return torch.lerp(
-        loop[i].float(), loop[(i + 1) % n].float(), w.view(-1, *(1,) * (loop.ndim - 1))
-    )
+    w = w.view(-1, *(1,) * (loop.ndim - 1))
+    return torch.lerp(loop[i].float(), loop[(i + 1) % n].float(), w)
 
 # %% ../../nbs/data/02_pool.ipynb #23a49d01
 def clip_phases(

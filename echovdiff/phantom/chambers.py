@@ -39,10 +39,8 @@ def ellipse(
     power: float = 2.4,  # 2: ellipse; more: boxier
 ) -> Tensor:  # about the distance to the edge, > 0 inside, image sides
     "Inside measure of a superellipse."
-    r = (((x - at[0]) / half[0]).abs() ** power + ((z - at[1]) / half[1]).abs() ** power) ** (
-        1 / power
-    )
-    return (1 - r) * min(half)
+    u, v = ((x - at[0]) / half[0]).abs(), ((z - at[1]) / half[1]).abs()
+    return (1 - (u**power + v**power) ** (1 / power)) * min(half)
 
 # %% ../../nbs/phantom/05_chambers.ipynb #b352b8b5
 def inside(
@@ -105,15 +103,13 @@ def parts_now(
     x: Tensor,
     z: Tensor,  # (t h w) or (1 h w) coordinates on the LV axis, now
 ) -> Tensor:  # (6 t h w) about the distance to the edge of each structure, > 0 inside, image sides
-    """All structures at given moments: the ventricles by their surfaces now, the rest by where
-    they lay at ED."""
+    "All structures now: the ventricles by their surfaces, the rest by where they lay at ED."
     x = unswing(a, st, x, z)
     z0 = along(a, st, x, z)
     row = row_now(a, st, row_at_ed(a, z0), z0)
     base = a.length - annulus_drop(a, st, x) - z
-    lv, wall, rv = ventricles(
-        row, x, z - st.apex, z + a.length * a.wall * a.cap, base, z0 - a.length * a.rv_apex
-    )
+    cap, rv_top = z + a.length * a.wall * a.cap, z0 - a.length * a.rv_apex
+    lv, wall, rv = ventricles(row, x, z - st.apex, cap, base, rv_top)
     la, ra, aorta = above_ventricles(a, across(a, st, x, z0), z0)
     return torch.stack([lv, wall, la, rv, ra, aorta])
 
@@ -134,7 +130,7 @@ def leaflets(
     a: Anatomy,
     st: State,
 ) -> list[Leaflet]:  # anterior and posterior mitral, septal and lateral tricuspid
-    "Hinged at the annulus; shut, the tips meet; open, they point to the apex."
+    "Hinged at the annulus; closed, the tips meet; open, they point to the apex."
     ed = row_at_ed(a, torch.full_like(st.base, a.length))
     now = row_now(a, st, ed, torch.full_like(st.base, a.length))
     shut = math.acos(1 / (2 * a.leaflet))
@@ -151,9 +147,7 @@ def on_leaflet(
     leaf: Leaflet,
     x: Tensor,
     z: Tensor,  # (t h w) coordinates on the LV axis, swing taken off
-) -> tuple[
-    Tensor, Tensor
-]:  # (t h w) place along the leaflet, 0 hinge, 1 tip; (t h w) off it, image sides
+) -> tuple[Tensor, Tensor]:  # (t h w) place along it, 0 hinge, 1 tip; distance off it, image sides
     "A leaflet's own coordinates."
     dx, dz = (x - leaf.x) * leaf.side, leaf.z - z
     along_ = (dx * leaf.angle.cos() + dz * leaf.angle.sin()) / leaf.blade
@@ -183,16 +177,10 @@ def leaflet_echo(
     return torch.exp(-((off / THICK) ** 2)) * reach * (1 - 0.8 * smoothstep((along_ - 0.97) / 0.06))
 
 # %% ../../nbs/phantom/05_chambers.ipynb #d451defe
-LO, HI, SIDE = (
-    -0.25,
-    1.25,
-    192,
-)  # a sheet of tissue at ED reaches beyond the image; its side in samples
+LO, HI, SIDE = -0.25, 1.25, 192  # a sheet's ends, image sides, and its side in samples
 
 # %% ../../nbs/phantom/05_chambers.ipynb #14c53489
-def sheet_places(
-    device: torch.device | str = 'cpu',
-) -> Tensor:  # (n n 2) x, y in the image, image sides
+def sheet_places(device: torch.device | str = 'cpu') -> Tensor:  # (n n 2) x, y, image sides
     "Where the samples of a sheet of tissue lie at ED."
     i = torch.linspace(LO, HI, SIDE, device=device)
     y, x = torch.meshgrid(i, i, indexing='ij')
@@ -215,14 +203,13 @@ def places_at_ed(
     st: State,
     p: Tensor,  # (t h w 2) or (1 h w 2) places now, image sides
 ) -> Tensor:  # (t h w 2) where their tissue lay at ED
-    "`material` in image coordinates, computed on every second place: motion is smooth."
-    half = F.interpolate(p.movedim(-1, 1), scale_factor=0.5, mode='bilinear', align_corners=True)
-    half = half.movedim(1, -1)
-    moved = from_axis(a, *material(a, st, *to_axis(a, half))) - half
-    moved = F.interpolate(
-        moved.movedim(-1, 1), size=p.shape[1:3], mode='bilinear', align_corners=True
-    )
-    return p + moved.movedim(1, -1)
+    "`material` in image coordinates, computed on every second place."
+    resize = lambda v, **to: F.interpolate(
+        v.movedim(-1, 1), mode='bilinear', align_corners=True, **to
+    ).movedim(1, -1)
+    half = resize(p, scale_factor=0.5)
+    shift = from_axis(a, *material(a, st, *to_axis(a, half))) - half
+    return p + resize(shift, size=p.shape[1:3])
 
 # %% ../../nbs/phantom/05_chambers.ipynb #6efa6f27
 def masks(
@@ -230,10 +217,8 @@ def masks(
     st: State,
     shift: Tensor | None = None,  # (t 2) drift of the probe, image sides
     size: int = 112,  # image side, px; even
-) -> (
-    Tensor
-):  # (t 6 h w) in [0,1]: the share of each pixel that is LV, myocardium, LA, RV, RA, aorta
-    "The true masks, anti-aliased: their sums are areas in px²."
+) -> Tensor:  # (t 6 h w) in [0,1], in the order of `PARTS`
+    "The true masks: the share of each pixel in each structure. Their sums are areas in px²."
     p = pixels(size // 2, st.base.device)[None]
     if shift is not None:
         p = p - shift[:, None, None]

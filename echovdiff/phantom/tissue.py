@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['between_knots', 'floor', 'lateral_limits', 'annulus_drop', 'along', 'Row', 'surfaces_at_ed', 'row_at_ed', 'row_now',
-           'atrial_shift', 'across', 'unswing', 'material']
+           'atrial_shift', 'widening', 'across', 'unswing', 'material']
 
 # %% ../../nbs/phantom/04_tissue.ipynb #dea7378d
 import math
@@ -22,8 +22,7 @@ def between_knots(
     now: list[Tensor],  # where some surfaces are now, in rising order; each broadcasts against x
     then: list[Tensor],  # where they were
 ) -> Tensor:  # (...) where the places were
-    """Piecewise linear interpolation between surfaces; beyond the first and the last the shift is
-    theirs."""
+    "Linear interpolation between surfaces; beyond the first and the last the shift is theirs."
     out = torch.where(x < now[0], x - now[0] + then[0], x - now[-1] + then[-1])
     for a, b, a0, b0 in zip(now, now[1:], then, then[1:]):
         here = (x >= a) & (x < b)
@@ -31,19 +30,13 @@ def between_knots(
     return out
 
 # %% ../../nbs/phantom/04_tissue.ipynb #f8dd787c
-def floor(
-    a: Anatomy,
-) -> float:  # z of the atria's far wall, image sides: it stays where it is
+def floor(a: Anatomy) -> float:  # z of the atria's far wall, image sides: it stays where it is
     "Where the atria end."
     return a.length * (1 + a.atrium)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #9d962f38
-def lateral_limits(
-    a: Anatomy,
-) -> tuple[
-    float, float
-]:  # x of the RV free wall at the base, and of the lateral epicardium; image sides
-    "How far the heart reaches to either side."
+def lateral_limits(a: Anatomy) -> tuple[float, float]:  # x at the base, image sides
+    "How far the heart reaches: the RV free wall, and the lateral epicardium."
     half, wall = a.aspect, a.wall
     return -a.length * (half + wall * a.septum + a.rv), a.length * (half + wall)
 
@@ -53,8 +46,7 @@ def annulus_drop(
     st: State,
     x: Tensor,  # (...) across the LV axis
 ) -> Tensor:  # how far the valve plane has come towards the apex there, image sides
-    """The mitral annulus as one; the tricuspid farther and farther towards the free wall; nothing
-    outside."""
+    "The mitral annulus as one; the tricuspid more towards the free wall; nothing outside."
     left, right = lateral_limits(a)
     to_left = ((x + a.length * a.aspect) / (left + a.length * a.aspect)).clamp(0, 1)
     fade = smoothstep(1 - (x - right) / 0.2) * smoothstep(1 - (left - x) / 0.25)
@@ -78,8 +70,7 @@ def along(
 # %% ../../nbs/phantom/04_tissue.ipynb #0c9423d5
 @dataclass
 class Row:
-    """The surfaces that a row of tissue crosses, from left to right; places on the LV axis in
-    image sides."""
+    "The surfaces that a row of tissue crosses, left to right; x on the LV axis in image sides."
 
     free: Tensor  # RV free wall, outer side
     rv_wall: Tensor  # RV free wall, inner side
@@ -100,19 +91,17 @@ def surfaces_at_ed(
     "Where the surfaces are at ED."
     L, s = a.length, z / a.length
     outer = profile(a, (s + a.wall * a.cap) / (1 + a.wall * a.cap))
-    septal, lateral = -L * a.aspect * septal_profile(a, s), L * a.aspect * profile(a, s)
     septum = -L * (a.aspect + a.wall * a.septum) * outer
-    triangle = ((s - a.rv_apex) / (1 - a.rv_apex)).clamp(0, 1) ** 0.6 * smoothstep(
-        1 - (s - 1) / 0.3
-    )
+    fade = smoothstep(1 - (s - 1) / 0.3)
+    triangle = ((s - a.rv_apex) / (1 - a.rv_apex)).clamp(0, 1) ** 0.6 * fade
     rv_wall = septum - L * a.rv * triangle
     return Row(
-        rv_wall - 0.035 * L - 0.02 * L * outer,
-        rv_wall,
-        septum,
-        septal,
-        lateral,
-        L * (a.aspect + a.wall) * outer,
+        free=rv_wall - 0.035 * L - 0.02 * L * outer,
+        rv_wall=rv_wall,
+        septum=septum,
+        septal=-L * a.aspect * septal_profile(a, s),
+        lateral=L * a.aspect * profile(a, s),
+        epi=L * (a.aspect + a.wall) * outer,
     )
 
 # %% ../../nbs/phantom/04_tissue.ipynb #48161459
@@ -120,7 +109,7 @@ def row_at_ed(
     a: Anatomy,
     z: Tensor,  # z at ED, image sides
 ) -> Row:
-    "`surfaces_at_ed`, looked up in a fine table: three times as fast where many points are asked."
+    "`surfaces_at_ed`, read from a fine table: three times as fast for many points."
     low, high, n = -0.6 * a.length, 2.2 * a.length, 4096
     table = surfaces_at_ed(a, torch.linspace(low, high, n, device=z.device))
     at = ((z - low) * ((n - 1) / (high - low))).round().long().clamp(0, n - 1)
@@ -133,32 +122,39 @@ def row_now(
     ed: Row,  # the same row at ED
     z: Tensor,  # z at ED
 ) -> Row:
-    """Where the surfaces are now: the cavity narrows, walls thicken, the septum moves less than
-    the lateral wall."""
+    "The surfaces now: the cavity narrows, walls thicken, the septum moves less than the other."
     s = z / a.length
     shift = -(1 - st.width) * (1 - a.septal) * a.length * a.aspect * profile(a, s)
     septal, lateral = st.width * ed.septal + shift, st.width * ed.lateral + shift
     thick = 1 + (st.wall - 1) * smoothstep(s / 0.5)
     septum = septal - thick * (ed.septal - ed.septum)
     rv_wall = septum - st.squeeze * (ed.septum - ed.rv_wall)
-    return Row(
-        rv_wall - (ed.rv_wall - ed.free),
-        rv_wall,
-        septum,
-        septal,
-        lateral,
-        lateral + thick * (ed.epi - ed.lateral),
-    )
+    free = rv_wall - (ed.rv_wall - ed.free)
+    epi = lateral + thick * (ed.epi - ed.lateral)
+    return Row(free, rv_wall, septum, septal, lateral, epi)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #37bc3352
 def atrial_shift(
     a: Anatomy,
     z: Tensor,  # (...) along the LV axis, at ED
 ) -> Tensor:  # (...) how far to the side the atria lie there, image sides
-    "The axis of the atria leans against that of the ventricles: they hang more upright."
+    "The axis of the atria is inclined against that of the ventricles: it is more upright."
     return a.length * a.atrium_x * ((z - a.length) / (0.5 * a.length * a.atrium)).clamp(0, 2)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #bbf3f3b0
+def widening(
+    a: Anatomy,
+    st: State,
+    x: Tensor,  # (t h w) across the LV axis, now
+    z0: Tensor,  # (t h w) z at ED
+) -> Tensor:  # (t h w) image sides
+    "How far the tissue of the left atrium has moved in since ED, because it widens in systole."
+    u = ((z0 - a.length) / (floor(a) - a.length)).clamp(0, 1)
+    atrial = x - atrial_shift(a, z0)
+    reach = smoothstep(1 - (atrial.abs() - a.length * a.atrium_width) / 0.25)
+    return -atrial * st.fill / (1 + st.fill) * torch.sin(math.pi * u) * reach
+
+# %% ../../nbs/phantom/04_tissue.ipynb #8905d064
 def across(
     a: Anatomy,
     st: State,
@@ -171,13 +167,10 @@ def across(
     far = [torch.full_like(x, -2.0), torch.full_like(x, 2.0)]
     left, right = torch.minimum(now.free, ed.free) - 0.3, torch.maximum(now.epi, ed.epi) + 0.3
     knots = lambda row: [far[0], left, *row.surfaces, right, far[1]]
-    moved = between_knots(x, knots(now), knots(ed)) - x
+    shift = between_knots(x, knots(now), knots(ed)) - x
     u = ((z0 - a.length) / (floor(a) - a.length)).clamp(0, 1)
     above = smoothstep(1 + z0 / (a.length * a.wall * a.cap + 0.12))
-    atrial = x - atrial_shift(a, z0)
-    reach = smoothstep(1 - (atrial.abs() - a.length * a.atrium_width) / 0.25)
-    widening = -atrial * st.fill / (1 + st.fill) * torch.sin(math.pi * u) * reach
-    return x + moved * (1 - smoothstep(u / 0.5)) * above + widening
+    return x + shift * (1 - smoothstep(u / 0.5)) * above + widening(a, st, x, z0)
 
 # %% ../../nbs/phantom/04_tissue.ipynb #8083abe4
 def unswing(
