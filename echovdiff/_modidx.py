@@ -375,6 +375,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                'echovdiff/cycles/segmenter.py'),
                                             'echovdiff.cycles.segmenter._largest': ( 'cycles/segmenter.html#_largest',
                                                                                      'echovdiff/cycles/segmenter.py'),
+                                            'echovdiff.cycles.segmenter._longest_edge': ( 'cycles/segmenter.html#_longest_edge',
+                                                                                          'echovdiff/cycles/segmenter.py'),
                                             'echovdiff.cycles.segmenter.clean': ( 'cycles/segmenter.html#clean',
                                                                                   'echovdiff/cycles/segmenter.py'),
                                             'echovdiff.cycles.segmenter.dice': ( 'cycles/segmenter.html#dice',
