@@ -1985,6 +1985,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'echovdiff.reading.overlay._font': ( 'reading/overlay.html#_font',
                                                                                 'echovdiff/reading/overlay.py'),
                                            'echovdiff.reading.overlay._rgb': ('reading/overlay.html#_rgb', 'echovdiff/reading/overlay.py'),
+                                           'echovdiff.reading.overlay._text': ( 'reading/overlay.html#_text',
+                                                                                'echovdiff/reading/overlay.py'),
                                            'echovdiff.reading.overlay.bullets': ( 'reading/overlay.html#bullets',
                                                                                   'echovdiff/reading/overlay.py'),
                                            'echovdiff.reading.overlay.caption': ( 'reading/overlay.html#caption',
