@@ -325,12 +325,11 @@ def cut(
     _check_cut(cycle, len(video), len(area))
     shown = cycle.span
     names = dict(source=source, patient=patient, part=cycle.part)
-    facts = dict(alpha=cycle.alpha, fps=fps, heart_rate=cycle.heart_rate)
+    facts = dict(tau=_tau(cycle), alpha=cycle.alpha, fps=fps, heart_rate=cycle.heart_rate)
     beat = Beat(
         video=video[shown],
         mask=None if mask is None else mask[shown],
         area=area[shown],
-        tau=_tau(cycle),
         ef=None if mask is None else _ef(mask, cycle),
         **facts,
         **names
