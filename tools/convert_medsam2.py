@@ -4,7 +4,7 @@ The checkpoints are at https://huggingface.co/wanglab/MedSAM2; read their licenc
 """
 import sys
 
-from echovdiff.cycles.medsam2 import convert_medsam2
+from echovdiff.cycles.medsam2_weights import convert_medsam2
 
 if __name__ == "__main__":
     if len(sys.argv) != 3: sys.exit(__doc__)
