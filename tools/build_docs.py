@@ -31,7 +31,7 @@ PLOTLY = "assets/plotly.js"
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATE_MIME = "application/vnd.jupyter.widget-state+json"
-NUMBER = re.compile(r"(?<![\w/])\d+[a-z]*_(?=\w+\.ipynb)")   # of 00_phase.ipynb: its page is phase.html
+NUMBER = re.compile(r"(?<!\w)\d+[a-z]*_(?=\w+\.ipynb)")   # of phase/00_axis.ipynb: its page is phase/axis.html
 SOURCE = re.compile(r"\[source\]\(/blob/[^/]+/([\w/]+\.py)#L(\d+)\)\{[^}]*\}")
 LINK = re.compile(r"\]\(((?:\.\./|[\w-]+/)*)(?:\d+[a-z]*_)?([\w-]+)\.(?:ipynb|html)(#[^)]*)?\)")
 
