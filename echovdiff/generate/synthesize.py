@@ -308,7 +308,7 @@ def _finish(out: Path, order: Order, note: dict) -> None:
     statement = SENTENCE + (LICENCE if note['source']['kind'] == 'store' else '')
     with whole_file(out / 'README.txt') as part:
         part.write_text(
-            f"{statement}\n\n{UNITS}\n\nMade by echovdiff {note['echovdiff']}; synthetic.json has"
+            f"{statement}\n\n{UNITS}\n\nMade by echovdiff {note['kit']}; synthetic.json has"
             " the order, synthetic.csv the EF that was asked for each film.\n"
         )
     about = dict(synthetic=True, statement=statement, units=UNITS, order=note)
@@ -328,7 +328,7 @@ def _make_share(
 # %% ../../nbs/generate/01_synthesize.ipynb #cb668fb0
 def _note(order: Order, source: Source, stages: Stages) -> dict:
     "What a set is made from, as JSON has it."
-    made = dict(echovdiff=version('echovdiff'), weights=stages.name, source=source.about)
+    made = dict(kit=version('echovdiff'), weights=stages.name, source=source.about)
     return json.loads(json.dumps(made | asdict(order)))
 
 # %% ../../nbs/generate/01_synthesize.ipynb #97e7ed01
