@@ -103,6 +103,10 @@ const ICONS = {play: "M6 3L18 10L6 17Z", pause: "M5 3H8.5V17H5ZM11.5 3H15V17H11.
 
 # %% ../../nbs/apps/00_flipbook.ipynb #d44482fc
 _PAGE_JS = """
+// the areas at the ends of the scale; the upper one with its unit
+const areaLabel = (area, y, unit) =>
+  `<text class="end" x="26" y="${y}">${Math.round(area)}</text>` +
+  (unit ? '<text class="end" x="26" y="33">px\\u00b2</text>' : "");
 const page = ({theta, ms, rr, es, area, ends, x, y, facts}) => `
 <div class="dial" tabindex="0" role="slider" aria-label="cardiac phase" aria-valuemin="0"
   aria-valuemax="360" data-lm-suppress-shortcuts="true">
@@ -128,9 +132,7 @@ const page = ({theta, ms, rr, es, area, ends, x, y, facts}) => `
       class="diastole" x="${x(es)}" y="8" width="${x(rr) - x(es)}" height="92"/>
     <path d="${area.map((v, i) => `${i ? "L" : "M"}${x(ms[i])} ${y(v)}`).join("")}"/>
     <path class="faint" d="M${x(0)} 100H${x(rr)}"/>
-    ${ends.map((v, i) => `<text class="end" x="26"
-      y="${y(v)}">${Math.round(v)}</text>${i ? '<text class="end" x="26"
-      y="33">px\\u00b2</text>' : ""}`).join("")}
+    ${ends.map((v, i) => areaLabel(v, y(v), i)).join("")}
     <text x="${x(0)}" y="108">ED</text><text x="${x(es)}" y="108">ES</text><text x="${x(rr)}"
       y="108">ED</text>
     <text x="${x(0)}" y="121">0</text><text x="${x(es)}" y="121">${Math.round(es)}</text><text
