@@ -44,12 +44,12 @@ def _depth(
 # %% ../../nbs/cycles/02_click_tracker.ipynb #25365a53
 RAYS = np.linspace(0, 2 * np.pi, 64, endpoint=False)  # rad from straight down
 
+# %% ../../nbs/cycles/02_click_tracker.ipynb #ad7e5622
 def bullet(
     tilt: float = 0.0,  # rad, turns the base towards the right of the picture
     aspect: float = 1.6,  # length by width
 ) -> np.ndarray:  # (64) radius along `RAYS`, about 1
-    """The shape of a ventricle in an apical view: round at the apex, which is up, and flat at the
-    base."""
+    "The shape of a ventricle in an apical view: round at the apex, above, and flat at the base."
     down, side = np.cos(RAYS - tilt) / aspect**0.5, np.sin(RAYS - tilt) * aspect**0.5
     power = np.where(down > 0, 4.0, 2.0)
     radius = (abs(down) ** power + abs(side) ** power) ** (-1 / power)
@@ -61,8 +61,8 @@ def closed_path(
     stiff: float = 0.02,  # price of a step by one radius, squared for longer steps
     most: int = 4,  # longest step from ray to ray, in radii
 ) -> np.ndarray:  # (rays) index of the radius on each ray
-    """The cheapest closed way round, by dynamic programming over three turns, of which the middle
-    one counts."""
+    "The cheapest closed path, by dynamic programming over three turns; the middle one counts."
+
     n, radii = cost.shape
     step = np.arange(-most, most + 1)
     source = np.arange(radii)[:, None] + step
@@ -79,7 +79,7 @@ def closed_path(
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #dc2746de
 class Click(NamedTuple):
-    "A point of which you say on which side of the ventricle's edge it lies."
+    "A point, marked as inside or outside the ventricle."
 
     x: float  # px from the left
     y: float  # px from the top
@@ -94,26 +94,20 @@ def _contrast(
 ) -> np.ndarray:  # (rays radii) about -1 to 1, high where it is darker within than beyond
     "How much each point of each ray looks like the edge of a dark pool."
     x, y = (center[i] + radius * wave(RAYS)[:, None] for i, wave in enumerate((np.sin, np.cos)))
-    seen = cv2.remap(
-        image,
-        x.astype(np.float32),
-        y.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    ray = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     k, n = max(1, round(depth / np.log(radius[0, 1] / radius[0, 0]))), radius.shape[1]
-    total = np.pad(np.pad(seen, ((0, 0), (k, k)), mode='edge').cumsum(1), ((0, 0), (1, 0)))
-    before, beyond = (total[:, k : k + n] - total[:, :n]) / k, (
-        total[:, 2 * k : 2 * k + n] - total[:, k : k + n]
-    ) / k
+    total = np.pad(np.pad(ray, ((0, 0), (k, k)), mode='edge').cumsum(1), ((0, 0), (1, 0)))
+    before = (total[:, k : k + n] - total[:, :n]) / k
+    beyond = (total[:, 2 * k : 2 * k + n] - total[:, k : k + n]) / k
     return (beyond - before) / (beyond + before + 0.2)
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #dc274602
-def _promised(
+def _constraints(
     center: np.ndarray,  # x, y in px
     radius: np.ndarray,  # (rays radii) px
-    clicks: list[Click],  # the first says where to look
-) -> np.ndarray:  # (rays radii) what it costs to break a promise, on the rays next to each click
+    clicks: list[Click],  # the first marks the cavity
+) -> np.ndarray:  # (rays radii) cost of breaking a constraint, on the rays next to each click
     """The line passes beyond a click inside and short of one outside, and close to those inside,
     the first excepted."""
     price = np.zeros(radius.shape)
@@ -122,10 +116,43 @@ def _promised(
         far = np.hypot(dx, dy)
         near = np.cos(RAYS - np.arctan2(dx, dy)) > np.cos(3 * np.pi / len(RAYS))
         broken = (radius < far + 1) if inside else (radius > far - 1)
-        price += near[:, None] * np.where(
-            broken, 9.0, 2.0 * (i > 0 and inside) * abs(np.log(radius / max(far, 1.0)))
-        )
+        away = 2.0 * (i > 0 and inside) * abs(np.log(radius / max(far, 1.0)))
+        price += near[:, None] * np.where(broken, 9.0, away)
     return price
+
+# %% ../../nbs/cycles/02_click_tracker.ipynb #089a953c
+def _around(
+    image: np.ndarray,  # (h w) float32, smoothed
+    center: np.ndarray,  # x, y in px
+    radius: np.ndarray,  # (rays radii) px
+    clicks: list[Click],
+) -> tuple[float, np.ndarray]:  # its cost, and (rays 2) x, y in px
+    "The best closed line of one family of radii."
+    cost = _constraints(center, radius, clicks) - _contrast(image, center, radius)
+    way, rays = closed_path(cost), np.arange(len(RAYS))
+    far = radius[rays, way][:, None]
+    fee = 0.02 * np.diff(way, append=way[0]) ** 2
+    line = center + far * np.stack([np.sin(RAYS), np.cos(RAYS)], -1)
+    return float((cost[rays, way] + fee).mean()), line
+
+# %% ../../nbs/cycles/02_click_tracker.ipynb #c9925d63
+def _check_clicks(clicks: list, w: int, h: int) -> list[Click]:  # those inside first
+    clicks = sorted((Click(*c) for c in clicks), key=lambda c: not c.inside)
+    for x, y, _ in clicks:
+        if not (0 <= x < w and 0 <= y < h):
+            raise InputError(
+                f"expected a click within {w} x {h} px, got ({x:g}, {y:g}); click in the picture"
+            )
+    if not clicks or not clicks[0].inside:
+        raise InputError(
+            "expected a click inside the ventricle, got none; click in the cavity first"
+        )
+    return clicks
+
+# %% ../../nbs/cycles/02_click_tracker.ipynb #18c55628
+def _centroid(mask: np.ndarray) -> np.ndarray:  # x, y in px
+    places = np.indices(mask.shape)[::-1].transpose(1, 2, 0)
+    return (mask[..., None] * places).sum((0, 1)) / mask.sum()
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #92355e11
 def grow(
@@ -139,49 +166,16 @@ def grow(
         raise InputError(
             f"expected one gray frame, got {tuple(frame.shape)}; take one channel of one frame"
         )
-    clicks = sorted((Click(*c) for c in clicks), key=lambda c: not c.inside)
-    for x, y, _ in clicks:
-        if not (0 <= x < w and 0 <= y < h):
-            raise InputError(
-                f"expected a click within {w} x {h} px, got ({x:g}, {y:g}); click in the picture"
-            )
-    if not clicks or not clicks[0].inside:
-        raise InputError(
-            "expected a click inside the ventricle, got none; click in the cavity first"
-        )
+    clicks = _check_clicks(clicks, w, h)
     image = cv2.GaussianBlur(frame.detach().cpu().float().numpy().reshape(h, w), (0, 0), h / 112)
-    center, radius = np.array(clicks[0][:2]), np.exp(
-        np.linspace(np.log(h / 28), np.log(0.4 * h), 48)
-    )
+    center = np.array(clicks[0][:2])
+    radius = np.exp(np.linspace(np.log(h / 28), np.log(0.4 * h), 48))
+    shapes = [bullet(tilt)[:, None] * radius for tilt in np.radians((-20, -10, 0, 10, 20))]
     for _ in range(3):
-        edge = min(
-            (
-                _around(image, center, bullet(tilt)[:, None] * radius, clicks)
-                for tilt in np.radians((-20, -10, 0, 10, 20))
-            ),
-            key=lambda found: found[0],
-        )[1]
-        mask = filled(edge, (h, w))
-        center = (mask[..., None] * np.indices((h, w))[::-1].transpose(1, 2, 0)).sum(
-            (0, 1)
-        ) / mask.sum()
+        found = [_around(image, center, shape, clicks) for shape in shapes]
+        mask = filled(min(found, key=lambda f: f[0])[1], (h, w))
+        center = _centroid(mask)
     return torch.from_numpy(mask).to(frame.device)
-
-# %% ../../nbs/cycles/02_click_tracker.ipynb #92355e01
-def _around(
-    image: np.ndarray,  # (h w) float32, smoothed
-    center: np.ndarray,  # x, y in px
-    radius: np.ndarray,  # (rays radii) px
-    clicks: list[Click],
-) -> tuple[float, np.ndarray]:  # its cost, and (rays 2) x, y in px
-    "The best closed line of one family of radii."
-    cost = _promised(center, radius, clicks) - _contrast(image, center, radius)
-    way, rays = closed_path(cost), np.arange(len(RAYS))
-    far = radius[rays, way][:, None]
-    fee = 0.02 * np.diff(way, append=way[0]) ** 2
-    return float((cost[rays, way] + fee).mean()), center + far * np.stack(
-        [np.sin(RAYS), np.cos(RAYS)], -1
-    )
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #c9aa0ba4
 def _flow(
@@ -227,44 +221,38 @@ def _check(
         )
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #e974235d
-def _carried(
+def _propagated(
     video: Tensor,  # (t 1 h w) intensity in [0,1]
     frame: int,  # the frame whose mask is known, from 0
     mask: Tensor,  # (h w) LV probability in [0,1] in that frame
-) -> tuple[
-    Tensor, Tensor
-]:  # (t h w) masks, and (t) how far their outline came, root mean square px
+) -> tuple[Tensor, Tensor]:  # (t h w) masks, (t) root mean square displacement of the outline, px
     "A mask in every frame, by equation (1)."
     _check(video, frame, mask)
     edge, depth = outline(mask), _depth(mask.detach().cpu().numpy())
     y, x = np.nonzero(abs(depth) < 0.2 * depth.max() + 2)  # the band round the edge
     center, scale = edge.mean(0), 2 * edge.std()
-    fit = _cubic((edge - center) / scale) @ np.linalg.pinv(
-        _cubic((np.stack([x, y], -1) - center) / scale)
-    )
+    band = _cubic((np.stack([x, y], -1) - center) / scale)
+    fit = _cubic((edge - center) / scale) @ np.linalg.pinv(band)
     masks, way = torch.zeros(len(video), *mask.shape), torch.zeros(len(video))
     for t, flow in _flow((video[:, 0].detach().cpu().clamp(0, 1) * 255).byte().numpy(), frame):
         move = fit @ flow[y, x]
-        masks[t], way[t] = (
-            torch.from_numpy(filled(edge + move, mask.shape)),
-            (move**2).sum(1).mean() ** 0.5,
-        )
+        masks[t] = torch.from_numpy(filled(edge + move, mask.shape))
+        way[t] = (move**2).sum(1).mean() ** 0.5
     masks[frame] = mask
     return masks.to(video.device), way
 
-# %% ../../nbs/cycles/02_click_tracker.ipynb #e9742301
+# %% ../../nbs/cycles/02_click_tracker.ipynb #dfb9915a
 def track(
     video: Tensor,  # (t 1 h w) intensity in [0,1]
     frame: int,  # the frame whose mask is known, from 0
     mask: Tensor,  # (h w) LV probability in [0,1] in that frame
 ) -> Tensor:  # (t h w) LV probability in [0,1]; at `frame` the given mask, unchanged
-    """Carry a mask to every frame. Raises `InputError` for an empty mask, one of another size, or
-    a frame that is not there."""
-    return _carried(video, frame, mask)[0]
+    "Propagate a mask to every frame. `InputError` for an empty mask, or one that does not fit."
+    return _propagated(video, frame, mask)[0]
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #4d5cccc1
 def blend(
-    masks: Tensor,  # (k t h w) in [0,1], one run of masks for each answer
+    masks: Tensor,  # (k t h w) in [0,1], one run of masks for each mark
     far: Tensor,  # (k t) px, at least 0: how little each counts in each frame, equation (2)
 ) -> Tensor:  # (t h w) where `far` is 0, that mask unchanged
     "The mean shape of several runs of masks."
@@ -279,37 +267,33 @@ def blend(
         mean[t] = masks[k, t]
     return mean
 
-# %% ../../nbs/cycles/02_click_tracker.ipynb #4d5ccc01
+# %% ../../nbs/cycles/02_click_tracker.ipynb #7a0cf5ec
 @dataclass
 class ClickTracker:
-    """A segmenter that needs no weights: what you say of some frames, deformed to all. Raises
-    `InputError` where `grow` and `track` do."""
+    "A segmenter without weights: marks in some frames, propagated to all."
 
-    marks: dict[int, Tensor | list[Click]] = field(
-        default_factory=dict
-    )  # frame, from 0: its mask (h w), or clicks in it
+    # frame, from 0: its mask (h w), or clicks in it
+    marks: dict[int, Tensor | list[Click]] = field(default_factory=dict)
     name: str = 'click tracker'  # what to call it in reports
 
-    def __call__(
-        self,
-        video: Tensor,  # (t 1 h w) intensity in [0,1]
-    ) -> (
-        Tensor
-    ):  # (t h w) LV probability in [0,1]; at marked frames what was drawn or grown there, unchanged
-        if not self.marks:
-            raise InputError(
-                "expected a mark in some frame, got none; click in the ventricle first"
-            )
-        for frame in self.marks:
-            _check(video, frame)
-        runs, far = [], []
-        for f, mark in self.marks.items():
-            masks, way = _carried(
-                video, f, mark if isinstance(mark, Tensor) else grow(video[f], mark)
-            )
-            runs.append(masks)
-            far.append(112 / video.shape[-2] * way + 0.02 * (torch.arange(len(video)) - f).abs())
-        return blend(torch.stack(runs), torch.stack(far))
+# %% ../../nbs/cycles/02_click_tracker.ipynb #ab3839b1
+@patch
+def __call__(
+    self: ClickTracker,
+    video: Tensor,  # (t 1 h w) intensity in [0,1]
+) -> Tensor:  # (t h w) LV probability in [0,1]; at marked frames the mark itself
+    "Raises `InputError` where `grow` and `track` do."
+    if not self.marks:
+        raise InputError("expected a mark in some frame, got none; click in the ventricle first")
+    for frame in self.marks:
+        _check(video, frame)
+    runs, far = [], []
+    for f, mark in self.marks.items():
+        mask = mark if isinstance(mark, Tensor) else grow(video[f], mark)
+        masks, way = _propagated(video, f, mask)
+        runs.append(masks)
+        far.append(112 / video.shape[-2] * way + 0.02 * (torch.arange(len(video)) - f).abs())
+    return blend(torch.stack(runs), torch.stack(far))
 
 # %% ../../nbs/cycles/02_click_tracker.ipynb #4d5cc101
 @patch
@@ -318,5 +302,5 @@ def marked(
     frame: int,  # from 0
     mark: Tensor | list[Click],  # its mask (h w), or clicks in it
 ) -> 'ClickTracker':  # another tracker, with this mark too
-    "One more correction; it replaces what was said of that frame before."
+    "One more correction; it replaces an earlier mark of that frame."
     return ClickTracker({**self.marks, frame: mark}, self.name)
