@@ -63,7 +63,8 @@ def static_prompt(
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #fc122b01
 class NearestNeighbour:
-    "The training beat whose frame at the prompt's phase is most like the prompt, by representation."
+    """The training beat whose frame at the prompt's phase is most like the prompt, by
+    representation."""
 
     def __init__(
         self,
@@ -225,7 +226,11 @@ def prompt_phase(
 @torch.no_grad()
 def __call__(self: DeformationOnly, task: Task) -> Tensor:  # (t 1 h w)
     "Sample R, predict the displacement, and deform the prompt."
-    s, seen, theta = self.stages, read(self.stages.pcdm, task.prompt[None]), phase_grid(len(task.beat))
+    s, seen, theta = (
+        self.stages,
+        read(self.stages.pcdm, task.prompt[None]),
+        phase_grid(len(task.beat)),
+    )
     at, ef = self.prompt_phase(task, seen), torch.tensor([task.beat.ef])
     reps, width = seen['reps'], seen['reps'].shape[1]
     conditioning = vrdm_conditioning(theta[None], width, reps, at, ef)
