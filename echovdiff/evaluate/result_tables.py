@@ -30,7 +30,9 @@ def read_results(
         )
     found = json.loads(path.read_text())
     if not (isinstance(found, dict) and 'baselines' in found):
-        raise ValueError(f'{path} holds no baselines: expected the results.json of `echovdiff bench`')
+        raise ValueError(
+            f'{path} holds no baselines: expected the results.json of `echovdiff bench`'
+        )
     return found
 
 # %% ../../nbs/evaluate/06a_result_tables.ipynb #7431e306
