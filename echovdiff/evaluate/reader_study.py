@@ -300,9 +300,9 @@ def marks(
     clips = sorted(clip for trial in study.trials.values() for clip in trial)
     readers = [{row['clip']: row for row in study.answers(r)} for r in study.readers()]
     return {
-        q: torch.tensor([
-            [float(rows[c][q]) if c in rows else math.nan for c in clips] for rows in readers
-        ])
+        q: torch.tensor(
+            [[float(rows[c][q]) if c in rows else math.nan for c in clips] for rows in readers]
+        )
         for q in QUESTIONS
     }
 

@@ -236,7 +236,8 @@ class ScorerPlan:
 
 # %% ../../nbs/evaluate/03_scorer.ipynb #3142afc7
 def fit_frames(scorer: Scorer, pool: Pool, plan: ScorerPlan, run: Path) -> None:
-    "First part: the frames and their masks, from disturbed stills. Log and checkpoints in run/frames."
+    """First part: the frames and their masks, from disturbed stills. Log and checkpoints in
+    run/frames."""
     for part in (scorer.time, scorer.phase):
         part.requires_grad_(False)
     batches = partial(scorer_stills, pool, 32, plan.seed)
