@@ -151,7 +151,7 @@ def score_beat(
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831902
 def real_beat(task: Task) -> Tensor:  # (t 1 h w)
-    "The beat itself, for the floor of every grade."
+    "The beat itself, for the floor of every score."
     return task.beat.video
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831903
