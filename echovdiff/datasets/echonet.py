@@ -138,7 +138,7 @@ def list_echonet(source: Path) -> tuple[list[Recording], list[str]]:
 
 # %% ../../nbs/datasets/00b_echonet.ipynb #85e408be
 def header_frames(path: Path) -> float:
-    "How many frames the header of a video gives; infinity if it gives none."
+    "How many frames the header of a video gives; infinity for 0."
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     return video.get(cv2.CAP_PROP_FRAME_COUNT) or math.inf
 
