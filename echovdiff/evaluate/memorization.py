@@ -238,7 +238,8 @@ def closest_pairs(
     train: Sequence,  # as they were audited
     pairs: int = 4,  # how many
 ) -> Figure:
-    "The drawn beats that come nearest, at ED and ES, over the training beats that they come near to."
+    """The drawn beats that come nearest, at ED and ES, over the training beats that they come near
+    to."""
     order = verdict.distance.argsort()[:pairs].tolist()
     size, look = (2.4 * len(order), 2.9), dict(layout='constrained', squeeze=False)
     fig, ax = plt.subplots(2, 2 * len(order), figsize=size, **look)
