@@ -179,7 +179,7 @@ def drawn_against_frozen(kit: Kit, model, clip: Clip, beat: tuple[int, int, int]
     shown = drawn.video[nearest]
     frozen = clip.video[frame].expand(len(film), -1, -1, -1)
     return dict(frames=int(away.sum()), phase_read_deg=np.degrees(prompt.theta),
-                drawn=likeness(model, film[away], shown[away]), frozen=likeness(model, film[away], frozen[away]),
+                drawn=likeness(model, film[away], shown[away]), static_prompt=likeness(model, film[away], frozen[away]),
                 **restlessness(model, dict(drawn=drawn.video[::DRAWN//STORED], real=stored)),
                 **restlessness(model, dict(drawn=shown, real=film), '_as_recorded'))
 
@@ -194,9 +194,9 @@ def measure_loop(args, kit: Kit) -> dict:
             print(plain(rows[-1]), flush=True)
     if not rows: raise SystemExit('no whole beat was found in the real loop: give --reference, or other weights')
     def mean(*keys): return float(np.mean([row[keys[0]][keys[1]] for row in rows]))
-    def nearer(row, key): return (row['drawn'][key] > row['frozen'][key]) != (key == 'lpips')
+    def nearer(row, key): return (row['drawn'][key] > row['static_prompt'][key]) != (key == 'lpips')
     measures = 'psnr', 'ssim', 'lpips'
-    means = {who: {key: mean(who, key) for key in measures} for who in ('drawn', 'frozen')}
+    means = {who: {key: mean(who, key) for key in measures} for who in ('drawn', 'static_prompt')}
     over_time = [f'{key}{tail}' for tail in ('', '_as_recorded') for key in ('tlpips', 'tssim')]
     steps = {key: {who: mean(key, who) for who in ('drawn', 'real')} for key in over_time}
     better = {key: sum(nearer(row, key) for row in rows) for key in measures}

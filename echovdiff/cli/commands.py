@@ -509,8 +509,8 @@ def add_measuring(
         default=None,
         metavar='NAME',
         help=(
-            'who competes: contenders by name, or the groups moved, others, peers, painted, apart,'
-            ' sweep (default: the first two; quick: painted, too)'
+            'who competes: contenders by name, or the groups deformation, others, peers, diffusion,'
+            ' apart, sweep (default: the first two; quick: diffusion, too)'
         ),
     )
     race.add_argument(
@@ -557,7 +557,7 @@ def evaluate_command(
         args.steps,
         args.workers,
     )
-    page = plot_set(rows_of(out / 'kit.jsonl'), rows_of(out / 'real.jsonl'))
+    page = plot_set(rows_of(out / 'echovdiff.jsonl'), rows_of(out / 'real.jsonl'))
     save_page(page, out / 'set.png')
     plt.close(page)
     print(as_markdown(found))
