@@ -27,7 +27,8 @@ from echovdiff.models.diffusion import (
     sample,
 )
 from .motion import deform
-from .backbone import Backbone, BackboneConfig, UNet3D, UNet3DConfig, build_backbone
+from .backbone import Backbone, BackboneConfig
+from .external_unet import UNet3D, UNet3DConfig, build_backbone
 
 # %% ../../nbs/models/12_lvdm.ipynb #12aa0002
 def backbone_config(fields: dict) -> BackboneConfig | UNet3DConfig:
