@@ -26,8 +26,8 @@ class CodecConfig:
 
     width: int = 48  # channels of the hidden layers
     texture: float = 0.2  # weight of the detail term
-    noise: float = 0.05  # latent noise in training: the decoder must bear what a diffusion leaves
-    vae: str = ''  # folder of an AutoencoderKL that is borrowed instead
+    noise: float = 0.05  # latent noise in training: that of a diffusion's samples
+    vae: str = ''  # folder of an AutoencoderKL that is used instead
     sha: str = ''  # its fingerprint
 
     @classmethod
@@ -36,7 +36,7 @@ class CodecConfig:
 
     @classmethod
     def with_pretrained(cls, vae: str | Path):
-        "Somebody else's autoencoder, in a folder of diffusers' format."
+        "An external autoencoder, in a folder of diffusers' format."
         return cls(vae=str(Path(vae).resolve()), sha=fingerprint_files(files(vae, 'AutoencoderKL')))
 
 # %% ../../nbs/models/10_codec.ipynb #d06847a3
@@ -56,13 +56,11 @@ class VAE(ExternalStage):
 @patch
 def fold(
     self: VAE,
-    # (n 1 h w) in [0,1]; h and w multiples of 8, or of what the autoencoder folds
-    frames: Tensor,
+    frames: Tensor,  # (n 1 h w) in [0,1]; h and w multiples of what the autoencoder folds
 ) -> Tensor:  # (n 4 h/8 w/8), not standardised
     "Gray frames to latents."
-    return self.borrowed.encode(
-        frames.expand(-1, self.borrowed.config.in_channels, -1, -1) * 2 - 1
-    ).latent_dist.mean
+    colours = frames.expand(-1, self.borrowed.config.in_channels, -1, -1) * 2 - 1
+    return self.borrowed.encode(colours).latent_dist.mean
 
 # %% ../../nbs/models/10_codec.ipynb #430212df
 @patch
@@ -75,12 +73,12 @@ def unfold(
 
 # %% ../../nbs/models/10_codec.ipynb #fc700dc7
 def tower(
-    c_in: int,
+    c_in: int,  # channels
     width: int,
-    c_out: int,  # channels
+    c_out: int,
     depth: int,  # residual blocks
 ) -> nn.Sequential:
-    "Convolutions that at first say nothing."
+    "Convolutions whose output is zero at first."
     last = nn.Conv2d(width, c_out, 3, 1, 1)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -111,7 +109,7 @@ def fold(
     self: Codec,
     frames: Tensor,  # (n 1 h w) in [0,1]
 ) -> Tensor:  # (n 4 h/4 w/4), not yet standardised
-    "The half-size picture and what hides in it."
+    "The half-size picture and a learnt correction."
     if self.vae:
         return self.vae.fold(frames)
     half = F.interpolate(frames, scale_factor=0.5, mode='bicubic', antialias=True)
@@ -123,7 +121,7 @@ def unfold(
     self: Codec,
     z: Tensor,  # (n 4 h w) standardised
 ) -> Tensor:  # (n 1 4h 4w)
-    "The picture, enlarged, and what the network adds."
+    "The picture, enlarged, and a learnt correction."
     if self.vae:
         return self.vae.unfold(z * self.std + self.mean)
     half = F.pixel_shuffle(z * self.std + self.mean, 2)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['VideoBlock', 'EchoFMConfig', 'EchoFM', 'interpolate_linearly', 'echofm_clip', 'per_frame', 'TokenEncoder',
-           'read_echofm_checkpoint', 'encoder_state', 'convert_echofm', 'EchoPCDMConfig', 'EchoPCDM', 'open_pcdm']
+           'load_checkpoint', 'read_echofm_checkpoint', 'check_layout', 'encoder_state', 'convert_echofm',
+           'EchoPCDMConfig', 'EchoPCDM', 'open_pcdm']
 
 # %% ../../nbs/models/07_echofm.ipynb #c0b9af1b
 import hashlib
@@ -144,7 +145,7 @@ def echofm_clip(
     video: Tensor,  # (b t 1 h w) in [0,1]
     config: EchoFMConfig,
 ) -> Tensor:  # (b 3 t h w) in the config's size and number of frames
-    "What EchoFM sees of a video: first frame to last, evenly."
+    "A video as EchoFM takes it: first frame to last, evenly."
     still = F.interpolate(
         rearrange(video, 'b t c h w -> (b t) c h w'),
         (config.size, config.size),
@@ -192,20 +193,15 @@ class TokenEncoder(nn.Module):
 # %% ../../nbs/models/07_echofm.ipynb #e3629109
 @patch
 def seen(self: TokenEncoder, video: Tensor) -> Tensor:  # (b t 1 h w) -> (b t c g g)
-    """EchoFM's tokens, narrowed, at each frame. More frames than a clip has are seen in even
+    """EchoFM's tokens, narrowed, at each frame. More frames than a clip has are encoded in even
     parts."""
     config, t = self.echofm.config, video.shape[1]
     if t > config.frames:
-        return torch.cat(
-            [self.seen(part) for part in video.tensor_split(-(-t // config.frames), 1)], 1
-        )
+        parts = video.tensor_split(-(-t // config.frames), 1)
+        return torch.cat([self.seen(part) for part in parts], 1)
     tokens = self.echofm(echofm_clip(video, config))
-    narrow = rearrange(
-        self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w')),
-        '(b n) d h w -> b n d h w',
-        b=len(video),
-    )
-    return per_frame(narrow, t, config)
+    narrow = self.narrow(rearrange(tokens, 'b n d h w -> (b n) d h w'))
+    return per_frame(rearrange(narrow, '(b n) d h w -> b n d h w', b=len(video)), t, config)
 
 # %% ../../nbs/models/07_echofm.ipynb #e3629209
 @patch
@@ -231,22 +227,15 @@ def _few(names) -> str:
     names = sorted(names)
     return ', '.join(names[:3]) + (f' and {len(names)-3} more' if len(names) > 3 else '')
 
-# %% ../../nbs/models/07_echofm.ipynb #495c7001
-def read_echofm_checkpoint(
-    path: str | Path,  # .pth of torch, or .safetensors
-) -> dict[str, Tensor]:
-    "The tensors of a checkpoint; no code in the file is run. InputError for another kind of file."
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"there is no file {path}: expected EchoFM's .pth, or its tensors as .safetensors"
-        )
+# %% ../../nbs/models/07_echofm.ipynb #07aa0002
+def load_checkpoint(
+    path: Path,  # .pth of torch, or .safetensors
+):  # what the file holds
+    "Open a checkpoint without running code in it. InputError where it cannot be opened."
     try:
-        state = (
-            load_file(path)
-            if path.suffix == '.safetensors'
-            else torch.load(path, map_location='cpu', weights_only=True)
-        )
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        return torch.load(path, map_location='cpu', weights_only=True)
     except UnpicklingError as error:
         raise InputError(
             f"{path} is no torch file of plain tensors. If it comes from a training script it also"
@@ -258,41 +247,34 @@ def read_echofm_checkpoint(
         raise InputError(
             f'{path} is broken, or neither a torch file nor safetensors: download it again'
         ) from error
+
+# %% ../../nbs/models/07_echofm.ipynb #495c7001
+def read_echofm_checkpoint(
+    path: str | Path,  # .pth of torch, or .safetensors
+) -> dict[str, Tensor]:
+    "The tensors of a checkpoint; no code in the file is run. InputError for another kind of file."
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"there is no file {path}: expected EchoFM's .pth, or its tensors as .safetensors"
+        )
+    state = load_checkpoint(path)
     if isinstance(state, dict):
         state = next((state[key] for key in _OUTER if key in state), state)
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise InputError(
-            f"{path} holds no tensors by name: expected them bare or under {', '.join(_OUTER)}, got"
-            f" {_few(map(str, state)) if isinstance(state, dict) else type(state).__name__}"
-        )
-    return state
+    if isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values()):
+        return state
+    found = _few(map(str, state)) if isinstance(state, dict) else type(state).__name__
+    raise InputError(
+        f"{path} holds no tensors by name: expected them bare or under {', '.join(_OUTER)}, got"
+        f" {found}"
+    )
 
-# %% ../../nbs/models/07_echofm.ipynb #495c7002
-def encoder_state(
-    state: dict[str, Tensor],  # of the whole autoencoder, or of its encoder
-    config: EchoFMConfig = EchoFMConfig(),
-) -> dict[str, Tensor]:  # float32, ready for `EchoFM.load_state_dict`
-    """What belongs to the encoder, held against the layout. InputError that says what was expected
-    and what came."""
-    with torch.device('meta'):
-        want = {name: tuple(p.shape) for name, p in EchoFM(config).state_dict().items()}
-    ours = {
-        name: value.float()
-        for name, value in state.items()
-        if not re.match(r'decoder_|mask_token$', name)
-    }
-    depth = len({name.split('.')[1] for name in ours if name.startswith('blocks.')})
-    if not depth:
-        raise InputError(
-            'this is no video transformer: expected tensors such as blocks.0.attn.q.weight, got'
-            f' {_few(ours) or "none"}'
-        )
-    if depth != config.depth:
-        raise InputError(
-            f'expected {config.depth} blocks, got {depth}: this is a transformer of another size'
-        )
+# %% ../../nbs/models/07_echofm.ipynb #07aa0006
+def check_layout(
+    ours: dict[str, Tensor],  # of an encoder
+    want: dict[str, tuple[int, ...]],  # the shapes expected
+) -> None:
+    "InputError that names what is missing, unknown or of another shape."
     wrong = dict(
         missing=want.keys() - ours.keys(),
         unknown=ours.keys() - want.keys(),
@@ -303,12 +285,30 @@ def encoder_state(
         },
     )
     if any(wrong.values()):
+        found = [f'{len(names)} {what}: {_few(names)}' for what, names in wrong.items() if names]
+        raise InputError("this does not fit EchoFM's encoder; " + '; '.join(found))
+
+# %% ../../nbs/models/07_echofm.ipynb #495c7002
+def encoder_state(
+    state: dict[str, Tensor],  # of the whole autoencoder, or of its encoder
+    config: EchoFMConfig = EchoFMConfig(),
+) -> dict[str, Tensor]:  # float32, ready for `EchoFM.load_state_dict`
+    "The tensors of the encoder. InputError that says what was expected and what came."
+    of_decoder = re.compile(r'decoder_|mask_token$')
+    ours = {name: value.float() for name, value in state.items() if not of_decoder.match(name)}
+    depth = len({name.split('.')[1] for name in ours if name.startswith('blocks.')})
+    if not depth:
         raise InputError(
-            "this does not fit EchoFM's encoder; "
-            + '; '.join(
-                f'{len(names)} {what}: {_few(names)}' for what, names in wrong.items() if names
-            )
+            'this is no video transformer: expected tensors such as blocks.0.attn.q.weight, got'
+            f' {_few(ours) or "none"}'
         )
+    if depth != config.depth:
+        raise InputError(
+            f'expected {config.depth} blocks, got {depth}: this is a transformer of another size'
+        )
+    with torch.device('meta'):
+        want = {name: tuple(p.shape) for name, p in EchoFM(config).state_dict().items()}
+    check_layout(ours, want)
     return ours
 
 # %% ../../nbs/models/07_echofm.ipynb #495c7003
@@ -316,15 +316,9 @@ def convert_echofm(
     source: str | Path,  # echofm_vitl.pth, or .safetensors
     folder: str | Path,  # to write; made if need be
     config: EchoFMConfig = EchoFMConfig(),
-) -> dict[
-    str,
-    str | int,
-    # where the weights come from, as the folder's config.json keeps it: file and its sha256 and
-    # bytes,
-    # tensors, left_aside, parameters
-]:
-    """Turn a checkpoint into a folder for `EchoFM.from_folder`. InputError if it is not one of
-    EchoFM."""
+) -> dict[str, str | int]:  # file, its sha256 and bytes; tensors, left_aside, parameters
+    """Turn a checkpoint into a folder for `EchoFM.from_folder`, with its origin in config.json.
+    InputError if it is not one of EchoFM."""
     state = read_echofm_checkpoint(source)
     ours = encoder_state(state, config)
     with torch.device('meta'):
@@ -346,20 +340,20 @@ def convert_echofm(
 # %% ../../nbs/models/07_echofm.ipynb #c07269f0
 @dataclass(frozen=True)
 class EchoPCDMConfig(PCDMConfig):
-    "PCDM's sizes, and those of the EchoFM that it looks through."
+    "PCDM's sizes, and those of its EchoFM."
 
     echofm: EchoFMConfig = EchoFMConfig()
     frozen: bool = True  # EchoFM's weights do not learn
 
     def __post_init__(self):
+        super().__post_init__()
         if isinstance(self.echofm, dict):
             object.__setattr__(self, 'echofm', EchoFMConfig(**self.echofm))
 
     @classmethod
     def tiny(cls):
-        return cls(
-            widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32, echofm=EchoFMConfig.tiny()
-        )
+        small = EchoFMConfig.tiny()
+        return cls(widths=(8, 16, 16), pooled=4, dim=32, layers=1, bins=32, echofm=small)
 
 # %% ../../nbs/models/07_echofm.ipynb #c0726901
 class EchoPCDM(PCDM):
@@ -380,7 +374,7 @@ def with_echofm(
     config: PCDMConfig = PCDMConfig(),  # sizes of the rest
     frozen: bool = True,  # EchoFM's weights do not learn
 ) -> 'EchoPCDM':
-    "An untrained PCDM with_echofm a trained EchoFM. ValueError where the folder holds none."
+    "An untrained PCDM with a trained EchoFM. ValueError where the folder holds none."
     echofm, sizes = EchoFM.from_folder(folder), {
         name: getattr(config, name) for name in PCDMConfig.__dataclass_fields__
     }
