@@ -41,7 +41,8 @@ from echovdiff.models.stage import shipped
 from echovdiff.models.pcdm import PCDM, PCDMSegmenter, read
 from echovdiff.training.pipeline import commit
 from echovdiff.training.pretrained import Stages, load_weights
-from echovdiff.generate.generate import generate, read_prompt
+from echovdiff.generate.generate import generate
+from echovdiff.generate.prompt import read_prompt
 from echovdiff.generate.synthesize import play
 from echovdiff.evaluate.scorer import Scorer, scorer_name
 from echovdiff.evaluate.protocol import HELD_OUT, distances

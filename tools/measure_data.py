@@ -35,7 +35,7 @@ from echovdiff.data.video import decode as decode_film, read_clip
 from echovdiff.data.store import Store, beat_row, finish, pack, write_part
 from echovdiff.cycles.cycles import find_cycles
 from echovdiff.datasets.mock import Film, screen, write_dicom, write_echonet, write_loops
-from echovdiff.datasets.index import Recording
+from echovdiff.datasets.recordings import Recording
 from echovdiff.datasets.extract_beats import Recipe, at_rate, read_films, segmenter_of
 
 OUT = Path(__file__).parents[1] / "nbs/measured/data.json"

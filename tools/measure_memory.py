@@ -22,7 +22,8 @@ from echovdiff.core.random import seeded
 from echovdiff.phase.axis import phase_grid, unwarp
 from echovdiff.phase.beat import Beat
 from echovdiff.data.pool import Pool
-from echovdiff.generate.generate import generate, read_prompt
+from echovdiff.generate.generate import generate
+from echovdiff.generate.prompt import read_prompt
 from echovdiff.evaluate.protocol import HELD_OUT, machine_facts
 from echovdiff.evaluate.memorization import (
     MemorizationVerdict, audit, closest_pairs, gist, loops, rms, set_beat, traits,

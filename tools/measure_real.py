@@ -45,7 +45,8 @@ from echovdiff.models.stage import shipped
 from echovdiff.models.pcdm import PCDM, PCDMSegmenter
 from echovdiff.training.pipeline import commit
 from echovdiff.training.pretrained import Stages, find, load_weights
-from echovdiff.generate.generate import generate, read_prompt, sector_mask
+from echovdiff.generate.generate import generate, sector_mask
+from echovdiff.generate.prompt import read_prompt
 from echovdiff.evaluate.labelled_stills import LabelledStills, open_labelled_stills, read_store
 from echovdiff.evaluate.reality import read_alone, score_stills
 from echovdiff.evaluate.measurements import (
