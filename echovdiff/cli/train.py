@@ -211,10 +211,15 @@ def adapt_command(
     from echovdiff.training.pretrained import find
 
     start = shipped() if weights is None else find(weights)
-    announce('adapting each network of stage 1', 60 * minutes)
     config = FineTuneConfig(minutes=minutes, seed=seed)
     with tqdm(desc='training', unit=' steps', mininterval=2) as bar:
-        found = adapt_weights(start, data, out, config, lambda *state: bar.update())
+
+        def progress(*state):
+            if bar.n == 0:  # nothing was wrong with the data
+                announce('adapting, in process time', 60 * minutes)
+            bar.update()
+
+        found = adapt_weights(start, data, out, config, progress)
     for kind, report in found.items():
         print(f'{kind}: {adaptation_report(report)}\n')
     print(f'wrote {out}: give it to any command with --weights {out}')
