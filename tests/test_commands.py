@@ -1,4 +1,4 @@
-"""Every command on every page works: the cheap ones are deformed out, the others are read by the parser that would read them.
+"""Every command on every page works: the cheap ones are run, the others are read by the parser that would read them.
 
 A command is a line of a fence without a language or in ```bash, a `!line` of a code cell, or `a command with its words`
 in a sentence. Each program has an entry in PROGRAMS; a program that nobody knows fails with the page and the line.
@@ -7,7 +7,6 @@ import csv
 import json
 import re
 import shlex
-from argparse import Namespace
 from configparser import ConfigParser
 from importlib.metadata import entry_points
 from itertools import dropwhile
@@ -33,8 +32,8 @@ SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 CHEAP = dict(steps=1, frames=8, n=1, seconds=1., workers=1, scheduler=None, minutes=.02)     # instead of what a page asks for
-NOT_RUN = dict(train="hours long; notebooks 44 and 45 train small plans", evaluate="minutes long; notebook 57 examines two hearts",
-               bench="hours long; notebook 58 has a small one")
+NOT_RUN = dict(train="hours long; training/02_pipeline and cli/03_train train small plans", evaluate="minutes long; cli/04_evaluate scores two hearts",
+               bench="hours long; evaluate/06_benchmark has a small one")
 
 
 def texts(page: Path) -> list[tuple[str, str]]:
@@ -74,14 +73,15 @@ def check(line: str, here: Path):
 
 
 def kit(words: list[str], here: Path | None):
-    "`echovdiff`: read by its own parser; with a place to work in, also deformed out, cheaply and on files that exist."
-    args = main.parser().parse_args(words)
-    if here is None or args.command in NOT_RUN: return
-    place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if args.command == "prepare" else {})
-    if args.command == "adapt": place |= dict(data=here / "stills", weights=here / "tiny", out="adapted")
-    if getattr(args, "weights", None) == "my_weights": place |= dict(weights=None)
-    told = {name: value for name, value in (CHEAP | place).items() if name in vars(args)}
-    assert not main.run(Namespace(**(vars(args) | told)))
+    "`echovdiff`: read by its own parser; with a place to work in, also run, cheaply and on files that exist."
+    context = main.parse(words)
+    command, options = context.info_name, context.params
+    if here is None or command in NOT_RUN: return
+    place = dict(input=here / "loop.gif", path=here / "films", out="out") | (dict(source=here / "films") if command == "prepare" else {})
+    if command == "adapt": place |= dict(data=here / "stills", weights=here / "tiny", out="adapted")
+    if options.get("weights") == "my_weights": place |= dict(weights=None)
+    options |= {name: value for name, value in (CHEAP | place).items() if name in options}
+    assert not main.run(context)
 
 
 def install(words: list[str], here: Path):
@@ -166,8 +166,8 @@ def test_programs_are_installed():
     assert {name for name in PROGRAMS if re.fullmatch(r"(echovdiff|nbdev-\w+|pytest|jupyter|voila|accelerate|torchrun|dask)", name)} <= SCRIPTS
 
 
-@pytest.mark.parametrize("line, why", {"echovdif demo": "nobody knows", "echovdiff trian all --out run": "2", "echovdiff train all --echofm FOLDER": "2",
-    "pip install -e '.[bentch]'": "bentch", "python tools/nothing.py": "nothing", "accelerate launch --no_python echovdiff train all": "2"}.items())
+@pytest.mark.parametrize("line, why", {"echovdif demo": "nobody knows", "echovdiff trian all --out run": "trian", "echovdiff train all --echofm FOLDER": "out",
+    "pip install -e '.[bentch]'": "bentch", "python tools/nothing.py": "nothing", "accelerate launch --no_python echovdiff train all": "out"}.items())
 def test_wrong_command_is_found(line, why, here):
     with pytest.raises((Exception, SystemExit), match=why): check(line, here)
 

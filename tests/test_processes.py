@@ -51,7 +51,7 @@ def test_two_processes_hold_the_same_weights(tmp_path):
 def train(out: Path, *launcher: str):
     "The command, by itself or under a launcher."
     command = ["train", "all", "--preset", "tiny", "--times", "2", "--out", str(out)]
-    call = "import sys; from echovdiff.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = "import sys; from echovdiff.cli.main import main; sys.exit(main(sys.argv[1:]))"
     (out.parent / "call.py").write_text(call)
     done = subprocess.run([sys.executable, *launcher, str(out.parent / "call.py"), *command], env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -43,7 +43,7 @@ class Refined(Stage):
         pcdm, video = self.pcdm, batch['video']
         with torch.no_grad(): clear = self.old.represent(batch['clear'])
         features, raw = pcdm.encode(video)
-        losses = frame_losses(pcdm.structures(features, len(video)), pcdm.alone(raw).float().softmax(-1), pcdm.size(raw)[..., 0], batch)
+        losses = frame_losses(pcdm.structures(features, len(video)), pcdm.frame_phase_head(raw).float().softmax(-1), pcdm.size_head(raw)[..., 0], batch)
         losses |= dict(same=WEIGHT*(pcdm.standardise(raw)-clear).square().mean())
         return dict(loss=sum(losses.values()), **losses)
 

@@ -28,7 +28,7 @@ from ..data.store import Store, finish, pack, part_folder, read_table, write_par
 from ..cycles.segmenter import clean
 from ..cycles.cycles import Cycle, cycles_between, extremes, mend
 from ..cycles.click_tracker import Click, ClickTracker
-from ..datasets.index import Recording, split_of
+from ..datasets.recordings import Recording, split_of
 from ..datasets.extract_beats import Recipe, at_rate, extract_beats, segmenter_of
 from ..datasets.prepare import begin_store, some
 from .phase_dial import open_clip

@@ -39,7 +39,7 @@ def heads(
 ) -> tuple[Tensor, Tensor]:  # phase points (t 2), LV area as a share of the picture in % (t)
     "Phase and area that stage 1 reads off representations, without a picture."
     raw = pcdm.raw(reps[None])
-    return mean_point(pcdm.phase_posterior(raw))[0], pcdm.size(raw)[0, :, 0]
+    return mean_point(pcdm.phase_posterior(raw))[0], pcdm.size_head(raw)[0, :, 0]
 
 # %% ../../nbs/apps/07_denoising_viewer.ipynb #d1242f01
 def lag(

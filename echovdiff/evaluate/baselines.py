@@ -33,7 +33,9 @@ from ..models.motion import deform
 from ..models.lvdm import LVDM, lvdm_conditioning
 from ..training.features import Features
 from ..training.pretrained import Stages
-from ..generate.generate import STEPS, TEMPERATURE, generate, read_prompt
+from ..generate.motion_plan import STEPS
+from ..generate.generate import TEMPERATURE, generate
+from ..generate.prompt import read_prompt
 
 # %% ../../nbs/evaluate/04_baselines.ipynb #1d751148
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from ..metrics.physiology import frechet, interval_about, main_axes, score, summ
 from ..metrics.perceptual import Lpips, by_lpips, tssim, tssim_error
 from ..training.pipeline import commit
 from ..training.pretrained import load_weights
-from ..generate.generate import STEPS
+from ..generate.motion_plan import STEPS
 from .scorer import Scorer, load_scorer, scorer_name
 from .baselines import Baseline, Task, full_model_beat
 

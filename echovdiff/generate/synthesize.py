@@ -35,9 +35,10 @@ from ..data.pool import read_loop
 from ..data.store import Store
 from ..training.pretrained import Stages, load_weights
 from ..datasets.mock import Film, write_echonet, write_table
-from ..datasets.index import split_of
+from ..datasets.recordings import split_of
 from .prompt import Prompt, read_prompt
-from .generate import STEPS, generate
+from .motion_plan import STEPS
+from .generate import generate
 
 # %% ../../nbs/generate/01_synthesize.ipynb #8ab1c615
 def _check_order(n: int, low: float, high: float, seconds: float, fps: float) -> None:

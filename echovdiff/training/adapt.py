@@ -75,7 +75,7 @@ def heads_of(
     "A stage 1 that predicts the phase with the heads of another."
     mixed = copy.deepcopy(pcdm)
     shape = ('shape',) if other.shape else ()
-    for name in ('alone', 'project_in', 'mixer', 'phase', 'curve', *shape):
+    for name in ('frame_phase_head', 'project_in', 'mixer', 'clip_phase_head', 'curve', *shape):
         getattr(mixed, name).load_state_dict(getattr(other, name).state_dict())
     return mixed
 
