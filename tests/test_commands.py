@@ -133,7 +133,7 @@ def within(words: list[str], here: Path):
 
 
 # program: (how it is checked, how many words without arguments are only its name, in a sentence)
-PROGRAMS = {"echovdiff": (kit, 2), "pip": (install, 2), "python": (script, 1), "python3.11": (script, 1), ".": (lambda words, here: None, 1),
+PROGRAMS = {"echovdiff": (kit, 2), "pip": (install, 2), "python": (script, 1), "python3": (script, 1), ".": (lambda words, here: None, 1),
             "jupyter": (existing, 1), "voila": (existing, 1), "pytest": (installed, 1), "nbdev-export": (installed, 1), "nbdev-clean": (installed, 1),
             "nbdev-test": (existing, 1), "accelerate": (launch, 2), "torchrun": (launched(torchrun_parser), 1), "srun": (within, 1), "dask": (installed, 1),
             "tools/pin.sh": (lambda words, here: existing(["tools/pin.sh"], here), 1), ".ci/run": (lambda words, here: None, 1)}

@@ -49,7 +49,7 @@ def program() -> typer.core.TyperGroup:
 def parse(
     words: list[str],  # a command and its options
 ) -> typer.Context:  # `params` has the options; `command` is what will run
-    "A command line, checked but not carried out. `TyperException` where it is wrong."
+    "A command line, checked but not run. `TyperException` where it is wrong."
     group = program()
     context = group.make_context('echovdiff', [*words])
     name, command, rest = group.resolve_command(context, [*words])

@@ -20,7 +20,10 @@ from ..core.files import InputError, whole_file
 from .medsam2 import ORIGIN, _sam2, medsam2_config
 
 # %% ../../nbs/cycles/03a_medsam2_weights.ipynb #0133e3d2
-_HEAD = r'(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|obj_ptr_proj)\.layers\.'
+_HEAD = (
+    r'(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|obj_ptr_proj)'
+    r'\.layers\.'
+)
 _EMBED = {0: 'conv1', 1: 'layer_norm1', 3: 'conv2', 4: 'layer_norm2', 6: 'conv3'}
 _UPSCALE = {0: 'upscale_conv1', 1: 'upscale_layer_norm', 3: 'upscale_conv2'}
 _PAIR = 'conv', 'layer_norm'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['bin_phases', 'to_bins', 'mean_point', 'phase_loss', 'expected_error', 'expected_phase_error', 'median_phase',
-           'systole', 'calibration']
+           'systole', 'ed_probability', 'calibration']
 
 # %% ../../nbs/phase/01_posterior.ipynb #71c98515
 import math
@@ -83,6 +83,16 @@ def systole(
     "The probability that the ventricle is emptying: the mass between ED and ES."
     emptying = torch.sin(bin_phases(posterior.shape[-1], posterior.device)) > 1e-6
     return posterior[..., emptying].sum(-1)
+
+# %% ../../nbs/phase/01_posterior.ipynb #edp00001
+def ed_probability(
+    posterior: Tensor,  # (... n) probabilities
+) -> Tensor:  # (...) in [0,1]; .5 when there is nothing near either
+    "The probability of ED for a frame that is ED or ES: the mass within 45 degrees of each."
+    from_ed = wrap(bin_phases(posterior.shape[-1], posterior.device)).abs()
+    near = lambda on: posterior[..., on].sum(-1) + 1e-6
+    ed, es = near(from_ed < math.pi / 4 - 1e-4), near(from_ed > 3 * math.pi / 4 + 1e-4)
+    return ed / (ed + es)
 
 # %% ../../nbs/phase/01_posterior.ipynb #723622ab
 def calibration(

@@ -17,7 +17,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from ..phase.posterior import expected_phase_error, median_phase
+from ..phase.posterior import ed_probability, median_phase
 from ..phase.beat import ef_area_length
 from ..data.sector import Clip, DEFAULT_FPS
 from ..data.video import read_clip
@@ -38,7 +38,8 @@ class Reading:
         str, np.ndarray
     ]  # 'lv', and 'myocardium', 'la' if predicted: (t 112 112) uint8
     phase_deg: np.ndarray  # (t) degrees: 0 ED, 180 ES
-    confidence: np.ndarray  # (t) 1 - expected error of the phase / 90 degrees
+    # (t) in [0,1]: were the frame ED or ES, the probability of the one that its phase is nearer to
+    confidence: np.ndarray
     area: np.ndarray  # (t) LV area in px²
     verdicts: list[Verdict]  # of each frame
     verdict: Verdict  # of the whole
@@ -194,13 +195,13 @@ def reading_from(
     "All that follows from what stage 1 predicts for a clip."
     masks, area = named_masks(pcdm, seen), seen['area'].float().cpu()
     posterior = seen['posterior'].cpu()
-    phase = median_phase(posterior)
+    phase, ed = median_phase(posterior), ed_probability(posterior)
     verdicts, verdict = _verdicts(masks, clip.video, clip.fps if clip.fps_known else None)
     return Reading(
         frames=_bytes(clip.video[:, 0]),
         structures={k: _bytes(v) for k, v in masks.items()},
         phase_deg=phase.rad2deg().numpy(),
-        confidence=1 - expected_phase_error(posterior).numpy() / (math.pi / 2),
+        confidence=torch.where(phase.cos() > 0, ed, 1 - ed).numpy(),
         area=area.numpy(),
         verdicts=verdicts,
         verdict=verdict,

@@ -185,10 +185,10 @@ stages = load_weights("{name}")  # or the name of the repository that this card 
 {numbers}
 
 ## Intended use
-Research and teaching: to study generation along the phase axis, to augment experiments, to build on.
+Research and teaching: to study generation along the phase axis, to build on.
 
 ## Limits
-- Not a medical device. A generated beat is invented: never diagnose from it, and never pass it off as a patient's.
+- Not a medical device. Never diagnose from a generated beat, nor pass it off as a patient's.
 - One frame does not determine the ejection fraction. It has to be asked for, and is only plausible.
 - {limit}
 """
