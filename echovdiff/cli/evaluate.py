@@ -11,7 +11,7 @@ __all__ = ['Hearts', 'PromptFrame', 'HeartCount', 'SeedCount', 'Contenders', 'Qu
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,9 +27,6 @@ from echovdiff.cli.options import (
     drawing_seconds,
     whole,
 )
-
-if TYPE_CHECKING:
-    from echovdiff.evaluate.contenders import BenchPlan
 
 # %% ../../nbs/cli/04_evaluate.ipynb #a3c6b8cc
 Hearts = Annotated[
@@ -190,7 +187,7 @@ def bench_plan(
     longer: int = 1,  # times
     n: int | None = None,  # hearts of each seed; None: the plan's
     seeds: int | None = None,  # None: the plan's
-) -> 'BenchPlan':
+):  # BenchPlan
     "The plan of a bench, as the options change it."
     from echovdiff.evaluate.contenders import BenchPlan
 
@@ -207,7 +204,7 @@ def bench_plan(
 # %% ../../nbs/cli/04_evaluate.ipynb #1ab6d3bf
 def draw_contenders(
     out: Path,  # a bench that is done
-    plan: 'BenchPlan',
+    plan,  # BenchPlan
     workers: int,
 ) -> None:
     "One heart as each contender draws it: out/drawn.png."

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -28,10 +28,6 @@ from echovdiff.cli.options import (
     number,
     whole,
 )
-
-if TYPE_CHECKING:
-    from echovdiff.data.sector import Clip
-    from echovdiff.generate.prompt import Prompt
 
 # %% ../../nbs/cli/05_generate.ipynb #b589f9ae
 FrameNumber = Annotated[
@@ -130,10 +126,10 @@ class BeatOptions:
 # %% ../../nbs/cli/05_generate.ipynb #3ac344fb
 def prompt_of(
     stages,  # of `load_weights`
-    clip: 'Clip',
+    clip,  # Clip
     frame: int,  # number of the prompt frame
     options: BeatOptions,
-) -> 'Prompt':
+):  # Prompt
     "The prompt, read from the clip where the options leave it open."
     from echovdiff.generate.prompt import read_prompt
 
@@ -145,7 +141,7 @@ def prompt_of(
 # %% ../../nbs/cli/05_generate.ipynb #c9779693
 def beat_of(
     stages,  # of `load_weights`
-    prompt: 'Prompt',
+    prompt,  # Prompt
     options: BeatOptions,
 ):  # a `Beat`
     "The beat, drawn under a progress bar."
@@ -168,8 +164,8 @@ def beat_of(
 
 # %% ../../nbs/cli/05_generate.ipynb #1349176d
 def caveats(
-    prompt: 'Prompt',
-    clip: 'Clip',
+    prompt,  # Prompt
+    clip,  # Clip
 ) -> list[str]:  # sentences
     "What not to trust, and what was not measured."
     found = []
@@ -188,7 +184,7 @@ def caveats(
 
 # %% ../../nbs/cli/05_generate.ipynb #92d604a3
 def beat_summary(
-    prompt: 'Prompt',
+    prompt,  # Prompt
     beat,  # a `Beat`
     facts: dict,  # of report.json
     what: str,  # the clip is, in words
@@ -214,7 +210,7 @@ def beat_summary(
 
 # %% ../../nbs/cli/05_generate.ipynb #b7c7de69
 def write_beat(
-    clip: 'Clip',
+    clip,  # Clip
     frame: int,  # number of the prompt frame
     what: str,  # what the clip is, in words
     out: str,  # folder

@@ -9,14 +9,11 @@ __all__ = ['StageName', 'TrainingData', 'Preset', 'TrainingSteps', 'BatchFactor'
 
 # %% ../../nbs/cli/03_train.ipynb #9e9069a7
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from .options import Out, Seed, Weights, announce, can_write, number, whole
-
-if TYPE_CHECKING:
-    from echovdiff.training.pipeline import TrainingPlan
 
 # %% ../../nbs/cli/03_train.ipynb #682084fa
 StageName = Annotated[
@@ -101,7 +98,7 @@ def plan_of(
     echofm: str = '',  # folder of an encoder for stage 1
     borrow: str = '',  # folder of a text-to-video model
     seed: int = 0,
-) -> 'TrainingPlan':
+):  # TrainingPlan
     "The preset, as the options change it."
     from echovdiff.training.pipeline import TrainingPlan
 
@@ -115,7 +112,7 @@ def plan_of(
 # %% ../../nbs/cli/03_train.ipynb #800863c7
 def known_training_seconds(
     stage: str,  # or all, or scorer
-    plan: 'TrainingPlan',
+    plan,  # TrainingPlan
 ) -> float:  # 0: not known
     "How long a training takes on two cores, where it was measured."
     if stage == 'scorer':
