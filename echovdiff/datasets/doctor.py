@@ -19,7 +19,7 @@ from ..data.video import content_hash, decode, loose_files, opener
 from ..data.store import Store, part_folder, read_table
 from ..training.pretrained import KINDS, load_weights
 from .recordings import Recording
-from .index import list_recordings
+from .listing import list_recordings
 from .read_recording import read_recording
 from .extract_beats import isolated
 from .prepare import some

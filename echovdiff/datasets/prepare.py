@@ -32,7 +32,7 @@ from ..phase.axis import COLORS
 from ..data.store import Store, finish, pack, part_folder, read_table, write_part
 from ..models.stage import shipped
 from .recordings import Listing, Recording
-from .index import list_recordings
+from .listing import list_recordings
 from .extract_beats import Recipe, end_with_parent, read_films, segmenter_of
 
 # %% ../../nbs/datasets/03_prepare.ipynb #16af0fb6
