@@ -8,7 +8,6 @@ __all__ = ['render', 'Pool', 'read_loop', 'clip_phases']
 # %% ../../nbs/data/02_pool.ipynb #imports0
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core.files import already, whole_folder
+from ..core.files import already, whole_folder, write_arrays
 from ..core.random import seeded
 from ..phase.axis import warp
 from ..phantom.render import phantom
@@ -64,24 +63,8 @@ def images(self: Pool, i: int) -> tuple[Tensor, Tensor]:  # (t h w) uint8 video,
     return torch.from_numpy(self.video[i].copy()), torch.from_numpy(self.mask[i].copy())
 
 # %% ../../nbs/data/02_pool.ipynb #8537d202
-def _write_beats(
-    beats: Iterable,  # what `render` returns, in order
-    shape: tuple[int, int, int, int],  # (n t h w)
-    folder: Path,
-):
-    "Stream rendered beats into the arrays of a pool."
-    arrays = [
-        np.lib.format.open_memmap(folder / f'{k}.npy', 'w+', np.uint8, shape)
-        for k in ('video', 'mask')
-    ]
-    truth = np.zeros((shape[0], 3), np.float32)
-    for i, (*images, numbers) in enumerate(beats):
-        for array, image in zip(arrays, images):
-            array[i] = image
-        truth[i] = numbers
-    for array in arrays:
-        array.flush()
-    np.save(folder / 'truth.npy', truth)
+def _as_arrays(video, mask, numbers):  # of one beat, as `render` returns them
+    return dict(video=video[None], mask=mask[None], truth=np.float32([numbers]))
 
 # %% ../../nbs/data/02_pool.ipynb #df090876
 @patch(cls_method=True)
@@ -101,8 +84,8 @@ def build(
     jobs = (delayed(render)(i, seed, frames, size) for i in range(n))
     beats = Parallel(workers, return_as='generator')(jobs)
     with whole_folder(folder) as part:
-        shown = tqdm(beats, total=n, desc='beats', mininterval=2)
-        _write_beats(shown, (n, frames, size, size), part)
+        shown = enumerate(tqdm(beats, total=n, desc='beats', mininterval=2))
+        write_arrays(part, n, (([i], _as_arrays(*beat)) for i, beat in shown))
         (part / 'pool.json').write_text(json.dumps(facts))
     return cls(folder)
 

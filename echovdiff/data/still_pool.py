@@ -8,7 +8,6 @@ __all__ = ['rendered', 'StillPool', 'placements', 'elastic', 'place_and_bend', '
 # %% ../../nbs/data/04_still_pool.ipynb #imports0
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core.files import already, whole_folder
+from ..core.files import already, whole_folder, write_arrays
 from ..core.random import seeded
 from ..phase.axis import phase_grid
 from ..phantom.simulate import simulate
@@ -69,25 +68,6 @@ class StillPool:
     def __len__(self):
         return len(self.video)
 
-# %% ../../nbs/data/04_still_pool.ipynb #01903e44
-def _write_hearts(
-    hearts: Iterable[dict[str, np.ndarray]],  # as `rendered` returns them
-    n: int,  # how many
-    folder: Path,
-):
-    "Stream rendered hearts into one array for each of their fields."
-    arrays = {}
-    for i, heart in enumerate(hearts):
-        for name, values in heart.items():
-            if i == 0:
-                shape = n, *values.shape
-                arrays[name] = np.lib.format.open_memmap(
-                    folder / f'{name}.npy', 'w+', values.dtype, shape
-                )
-            arrays[name][i] = values
-    for array in arrays.values():
-        array.flush()
-
 # %% ../../nbs/data/04_still_pool.ipynb #ceb6ebd1
 @patch(cls_method=True)
 def build(
@@ -108,7 +88,9 @@ def build(
     jobs = (delayed(rendered)(i, seed, **shape) for i in range(n))
     made = Parallel(workers, return_as='generator')(jobs)
     with whole_folder(folder) as part:
-        _write_hearts(tqdm(made, total=n, desc='hearts', mininterval=5), n, part)
+        shown = enumerate(tqdm(made, total=n, desc='hearts', mininterval=5))
+        parts = (([i], {name: v[None] for name, v in heart.items()}) for i, heart in shown)
+        write_arrays(part, n, parts)
         (part / 'pool.json').write_text(json.dumps(facts))
     return cls(folder)
 

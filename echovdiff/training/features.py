@@ -7,7 +7,6 @@ __all__ = ['entry_field', 'describe_entries', 'Features', 'feature_batch', 'moti
 
 # %% ../../nbs/training/01_features.ipynb #abfc5160
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core.files import already, whole_folder
+from ..core.files import already, whole_folder, write_arrays
 from ..core.random import seeded
 from ..phase.axis import phase_grid
 from ..phantom.heart import Heart
@@ -92,23 +91,6 @@ class Features:
     def __len__(self):
         return len(self.arrays['z'])
 
-# %% ../../nbs/training/01_features.ipynb #38fcbdbe
-def _write_arrays(
-    folder: Path,
-    n: int,  # entries in all
-    parts: Iterable[tuple[list[int], dict[str, Tensor]]],  # entries, and what they are
-) -> None:
-    "Fill one .npy file an array, part by part."
-    arrays = {}
-    for entries, found in parts:
-        for name, value in found.items():
-            if name not in arrays:
-                shape, kind = (n, *value.shape[1:]), value.numpy().dtype
-                arrays[name] = np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', kind, shape)
-            arrays[name][entries] = value.numpy()
-    for array in arrays.values():
-        array.flush()
-
 # %% ../../nbs/training/01_features.ipynb #f9cfc109
 @patch(cls_method=True)
 def build(
@@ -130,7 +112,7 @@ def build(
     parts = Parallel(workers, return_as='generator')(jobs)
     shown = tqdm(parts, total=len(chunks), desc='features', mininterval=5)
     with whole_folder(folder) as part:
-        _write_arrays(part, n, zip(chunks, shown))
+        write_arrays(part, n, zip(chunks, shown))
         (part / 'features.json').write_text(json.dumps(facts))
     return cls(folder)
 
