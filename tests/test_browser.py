@@ -286,7 +286,7 @@ def test_lab_generate(page, lab, tmp_path):
     dial.press("Escape")
     start = time.time()
     page.get_by_role("button", name="Draw", exact=True).click()
-    page.get_by_text("deformed only").wait_for()
+    page.get_by_text("deformed only", exact=True).wait_for()
     moved = time.time() - start
     page.get_by_text("Drawn. Turn its dial").wait_for(timeout=60_000)
     print(f"first picture after {moved:.1f} s, the beat after {time.time() - start:.1f} s")
@@ -451,7 +451,7 @@ def draw_and_cancel(page):
     page.get_by_text("as read").first.wait_for(timeout=60_000)
     for _ in range(3): press_handle(page, "steps", "ArrowRight")     # 4, 8, 16, 32: long enough to look at the clock
     page.get_by_role("button", name="Draw", exact=True).click()
-    page.get_by_text("deformed only").wait_for(timeout=60_000)
+    page.get_by_text("deformed only", exact=True).wait_for(timeout=60_000)
     gaps = page.evaluate("""async () => { const clock = [...document.querySelectorAll('.widget-label')].find(label => /^[\\d.]+ s$/.test(label.textContent)), gaps = [];
       for (let i = 0, was = clock.textContent, since = performance.now(); i < 10; i++) {
         while (clock.textContent === was) await new Promise(next => setTimeout(next, 10));
