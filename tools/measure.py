@@ -29,7 +29,8 @@ from echovdiff.core.random import seeded
 from echovdiff.phase.axis import alpha_prior, unwarp, wrap
 from echovdiff.phase.posterior import expected_phase_error, median_phase
 from echovdiff.phase.beat import Beat, ef_area_length
-from echovdiff.phantom.render import frame_correlation, phantom, radial_power
+from echovdiff.phantom.imaging import frame_correlation, radial_power
+from echovdiff.phantom.render import phantom
 from echovdiff.data.sector import gray
 from echovdiff.data.video import open_dicom, real_loop
 from echovdiff.cycles.segmenter import clean, dice

@@ -46,7 +46,7 @@ def main():
     parser.add_argument('--seeds', type=int, default=1)
     parser.add_argument('--minutes', type=float, default=1.)
     args = parser.parse_args()
-    pcdm, others, rows = open_pcdm(shipped()/'reader'), user(60, 4711), []
+    pcdm, others, rows = open_pcdm(shipped()/'pcdm'), user(60, 4711), []
     before = still_accuracy(pcdm, others)
     print(before, flush=True)
     tests = phantom_stills(16, 4713, frames=8, structures=STRUCTURES)

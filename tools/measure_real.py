@@ -72,12 +72,12 @@ class Kit:
         "The folder of the stage 1 that reads."
         place = shipped() if self.weights is None else find(self.weights)
         if (place/'weights.safetensors').exists(): return place
-        return place/'reader' if (place/'reader').is_dir() else place/'pcdm'
+        return place/'pcdm'
 
     @cached_property
     def reader(self) -> PCDM:
         "Stage 1: the reader where the weights have one, else their pcdm."
-        return getattr(pretrained, 'load_reader', PCDM.from_folder)(self.place)
+        return pretrained.load_pcdm(self.place)
 
     @cached_property
     def stages(self) -> Stages:
@@ -97,7 +97,7 @@ def heart_stills(number: int, seed: int) -> list[tuple]:
     made = simulate(seeded(seed, number), theta=torch.tensor([0., torch.pi]))
     frames = (255*made.video[:, 0]).round().to(torch.uint8).numpy()
     labels = [to_labels(masks[:3].numpy()) for masks in made.masks]
-    return [(frame, one, number, is_ed, SIDE_MM/frame.shape[-1], made.anatomy.ef)
+    return [(frame, one, number, is_ed, SIDE_MM/frame.shape[-1], made.heart.ef)
             for frame, one, is_ed in zip(frames, labels, (True, False))]
 
 

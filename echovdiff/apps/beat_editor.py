@@ -21,6 +21,8 @@ from torch import Tensor
 from ..core.files import InputError
 from ..core.random import seeded
 from ..phase.beat import ef_area_length
+from ..phantom.heart import Heart
+from ..phantom.scanner import Scanner
 from ..phantom.render import cine
 from ..data.sector import Clip
 from ..data.video import CREDIT, as_clip, real_loop
@@ -36,8 +38,9 @@ from .loop_viewer import LoopViewer
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #d52faff6
 def made_loop() -> Clip:
-    "Three seconds of a phantom."
-    return as_clip(cine(seeded(75), seconds=3.0, fps=30.0).video[:, 0].numpy(), 30.0)
+    "Three seconds of the usual phantom, on the usual scanner."
+    loop = cine(seeded(15), Heart(), Scanner(), seconds=3.0, fps=30.0)
+    return as_clip(loop.video[:, 0].numpy(), loop.fps)
 
 # %% ../../nbs/apps/06_beat_editor.ipynb #d52faf01
 def uploaded(

@@ -50,7 +50,7 @@ Pictures = Annotated[
 ReaderWeights = Annotated[
     str | None,
     typer.Option(
-        help='A folder with reader/ or pcdm/ in it, or one of these.',
+        help='A weights folder, or that of a stage 1 (pcdm/).',
         metavar='FOLDER',
         show_default='the one that ships',
         rich_help_panel='Model',
@@ -72,12 +72,12 @@ def read_command(
     path: Pictures, out: Out, weights: ReaderWeights = None, anonymous: Anonymous = False
 ) -> int:  # 2 if nothing could be read
     "Masks, phase, ED and ES, EF of a loop, a still, or a folder of them."
-    from echovdiff.training.pretrained import load_reader
+    from echovdiff.training.pretrained import load_pcdm
     from echovdiff.reading.read_files import read_folder
     from echovdiff.datasets.extract_beats import decode_apart
 
     quiet = not sys.stderr.isatty()
-    rows = read_folder(load_reader(weights), path, out, anonymous, decode_apart, quiet)
+    rows = read_folder(load_pcdm(weights), path, out, anonymous, decode_apart, quiet)
     print(*reading_summary(rows), sep='\n')
     for row in [r for r in rows if r['ef'] != ''][:5]:
         print(heart_line(row))

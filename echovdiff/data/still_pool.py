@@ -38,7 +38,7 @@ def rendered(
     start = 2 * math.pi * torch.rand(1, generator=g) * scattered
     made = simulate(g, theta=(phase_grid(frames) + start) % (2 * math.pi), size=size)
     byte = lambda x: (x * 255).round().to(torch.uint8).numpy()
-    a = made.anatomy
+    a = made.heart
     return dict(
         video=byte(made.video[:, 0]),
         masks=byte(made.masks[:, :3]),

@@ -25,6 +25,7 @@ from skimage.draw import polygon2mask
 
 from ..core.files import InputError, whole_folder
 from ..phase.beat import volume
+from ..phantom.scanner import Scanner
 from ..phantom.render import cine
 from ..data.video import write_video
 from ..data.store import read_table, write_table
@@ -56,8 +57,8 @@ def from_phantom(
     size: int = 112,  # image side, px
     **facts,  # the other fields, e.g. `split='val'`
 ):  # a `Film`
-    "A few beats of a made heart."
-    c = cine(generator, seconds=seconds, size=size)
+    "A few beats of a made heart under the usual machine."
+    c = cine(generator, None, Scanner(), seconds=seconds, size=size)
     ed = c.ed[0]
     es = next(e for e in c.es if e > ed)
     byte = (c.video[:, 0] * 255).round().byte().numpy()

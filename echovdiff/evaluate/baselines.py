@@ -24,6 +24,7 @@ from ..core.random import BatchRandom, seeded
 from ..phase.axis import phase_grid, unwarp, warp
 from ..phase.posterior import median_phase
 from ..phase.beat import Beat
+from ..phantom.heart import Heart
 from ..data.pool import Pool, read_loop
 from ..data.store import StorePool
 from ..models.stage import Stage
@@ -45,6 +46,7 @@ class Task:
     beat: Beat  # a whole beat at equal steps of phase, ED first: what it should look like
     frame: int  # number of the frame that is shown
     seed: int  # of the noise
+    heart: Heart | None = None  # of a phantom; a patient's is not known
 
     @property
     def prompt(self) -> Tensor:

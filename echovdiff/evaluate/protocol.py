@@ -34,9 +34,11 @@ from ..core.random import seeded
 from ..phase.axis import phase_grid, unwarp, wrap
 from ..phase.posterior import median_phase
 from ..phase.beat import Beat
+from ..phantom.heart import Heart
 from ..phantom.render import phantom
 from ..data.store import StorePool
 from ..metrics.physiology import frechet, interval_about, main_axes, score, summarise
+from ..metrics.valve import valve_correlation
 from ..metrics.perceptual import Lpips, by_lpips, tssim, tssim_error
 from ..training.pipeline import commit
 from ..training.pretrained import load_weights
@@ -98,7 +100,9 @@ def task(self: Protocol, seed: int, i: int, other: bool = False) -> Task:
     frame = int(torch.randint(len(beat), (), generator=g))
     if self.prompt != 'any':
         frame = int(wrap(beat.theta - PROMPTS[self.prompt]).abs().argmin())
-    return Task(beat, frame, 1000 * seed + i)
+    drawn = seeded(HELD_OUT, 40, seed, i, other)  # a phantom's heart is the first that it draws
+    heart = Heart.draw(drawn) if self.on == 'phantom' else None
+    return Task(beat, frame, 1000 * seed + i, heart)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c83192b
 def perceptual_network() -> Lpips | None:
@@ -147,6 +151,8 @@ def score_beat(
         features = scorer.features(predicted)[0]
         pictures = perceptual_scores(task.beat.video, video, network)
     physiology = score(video, task.beat, lambda _: predicted, task.frame)
+    if task.heart:
+        physiology |= dict(valve=valve_correlation(video, task.heart, task.beat.theta))
     return physiology | pictures | dict(frame=task.frame) | scorer_curves(predicted, features)
 
 # %% ../../nbs/evaluate/05_protocol.ipynb #9c831902

@@ -56,6 +56,7 @@ COLUMNS = dict(
     loop_closure=('loop closure', 'median', 1, '× a step'),
     prompt_psnr=('prompt', 'mean', 1, 'dB'),
     power_12=('texture, k = 12', 'mean', 1, '× real'),
+    valve=('valve', 'mean', 1, 'correlation'),
     tlpips=('tLPIPS', 'mean', 1, ''),
     tssim=('tSSIM', 'mean', 1, ''),
     frechet=('Fréchet distance', None, 1, ''),

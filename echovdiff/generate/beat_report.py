@@ -80,8 +80,8 @@ def _rate_rows(beat: Beat) -> list[Row]:
     "Peak rates of the volume."
     r = rates(beat)
     emptying, filling = (f'{r[name]:.1f} EDV/s' for name in ('emptying', 'filling'))
-    emptying_at = f'at {r["emptying_at"]:.0f} ms, by discs; +6 ± 11 % on phantoms'
-    filling_at = f'at {r["filling_at"]:.0f} ms; +1 ± 12 % on phantoms'
+    emptying_at = f'at {r["emptying_at"]:.0f} ms, by discs; +8 ± 13 % on phantoms'
+    filling_at = f'at {r["filling_at"]:.0f} ms; +3 ± 6 % on phantoms'
     return [
         ('peak emptying rate', '', emptying, emptying_at),
         ('peak filling rate', '', filling, filling_at),

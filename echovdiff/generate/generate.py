@@ -58,7 +58,10 @@ def compose(
     theta: Tensor,  # (n) phases to show, radians
 ) -> Tensor:  # (n 1 h w) in [0,1]
     "The video: the deformed prompt, and the decoded change (equation above)."
-    change = sector_mask(prompt.frame) * (stages.codec.decode(z) - stages.codec.decode(plan.z))
+    drawn, inside = stages.codec.decode(z), sector_mask(prompt.frame)
+    if not stages.lvdm.config.prompt:
+        return inside * read_loop(drawn[0], theta)
+    change = inside * (drawn - stages.codec.decode(plan.z))
     return (deformation_only(prompt, plan, theta) + read_loop(change[0], theta)).clamp(0, 1)
 
 # %% ../../nbs/generate/00b_generate.ipynb #b3ef5e02

@@ -36,8 +36,8 @@ class MotionPlan:
 
     theta: Tensor  # (1 t) phases, radians
     reps: Tensor  # (1 t d) representations
-    fields: Tensor  # (1 t 2 h w) displacement at each phase, px
-    here: Tensor  # (1 2 h w) displacement at the prompt's phase, px
+    fields: Tensor  # (1 t 2 h w) displacement at each phase, half image sides
+    here: Tensor  # (1 2 h w) displacement at the prompt's phase, half image sides
     z: Tensor  # (1 t c h' w') the base latent: the prompt's latent, deformed
 
 # %% ../../nbs/generate/00a_motion_plan.ipynb #875fce5d

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..phase.axis import COLORS, mark_phase, wrap
 from ..phase.posterior import median_phase
 from ..phase.beat import Beat, ef_area_length
-from ..phantom.render import radial_power
+from ..phantom.imaging import radial_power
 
 # %% ../../nbs/metrics/00_physiology.ipynb #545248f7
 def phase_error(

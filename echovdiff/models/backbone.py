@@ -36,6 +36,7 @@ class BackboneConfig:
     dim: int = 160  # width of a token
     layers: int = 6
     heads: int = 5
+    noise_shift: float = 1.0  # of `diffusion.noise_levels`: more frames, more noise
 
     @classmethod
     def tiny(cls):
@@ -191,7 +192,7 @@ def loss(
     self: Backbone, batch: dict[str, Tensor], random: BatchRandom | None = None
 ) -> dict[str, Tensor]:
     "Unconditional diffusion of whole beats of latents `z`."
-    return dict(loss=diffusion_loss(self, batch['z'], random))
+    return dict(loss=diffusion_loss(self, batch['z'], random, noise_shift=self.config.noise_shift))
 
 # %% ../../nbs/models/11_backbone.ipynb #a6595e44
 def parameter_count(

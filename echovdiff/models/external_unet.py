@@ -41,6 +41,7 @@ class UNet3DConfig:
     sha: str = ''  # fingerprint of its files
     latent: int = 4  # channels of a latent
     side: int = 14  # places of a latent, each way
+    noise_shift: float = 1.0  # its own schedule has noise enough
 
 # %% ../../nbs/models/11a_external_unet.ipynb #11bb0007
 @patch(cls_method=True)

@@ -121,4 +121,5 @@ class ShapeHead(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:  # (... 10) -> (... n)
         "Standardised, and at most three deviations from the mean."
-        return self.net(((numbers - self.mean) / self.std).clamp(-3, 3)).float()
+        known = ((numbers - self.mean) / self.std).clamp(-3, 3)
+        return self.net(known.to(self.net[0].weight.dtype)).float()

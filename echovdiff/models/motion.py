@@ -19,15 +19,8 @@ from torch import Tensor, nn
 
 from ..core.random import BatchRandom
 from ..phase.axis import harmonics, phase_grid, unwarp
-from echovdiff.phantom.heart import (
-    Heart,
-    cavity,
-    emptying,
-    from_heart_axis,
-    heart_material,
-    pixels,
-    to_heart_axis,
-)
+from ..phantom.heart import Heart, from_axis, pixels, state, to_axis
+from ..phantom.tissue import material
 from .stage import Stage
 from .layers import Mixer, circular_positions
 
@@ -40,7 +33,7 @@ class MotionConfig:
     dim: int = 96  # width of the tokens
     layers: int = 2
     heads: int = 4
-    basis: int = 24  # basis motions
+    basis: int = 64  # basis motions
     side: int = 28  # places of a field, each way
     conditions: tuple[str, ...] = ('reps', 'theta')  # R, Φ; fewer for an ablation
 
@@ -64,10 +57,8 @@ def true_field(
     "The exact motion field of a phantom's heart, from each phase back to ED."
     affine = torch.eye(2, 3) if affine is None else affine
     p = ((pixels(side) * 2 - 1) @ affine[:, :2].T + affine[:, 2] + 1) / 2
-    size = cavity(heart, emptying(heart, unwarp(theta % (2 * math.pi), heart.alpha)))
-    L, W = (v[:, None, None] for v in size)
-    x, z = (v.expand(len(theta), -1, -1) for v in to_heart_axis(heart, p))
-    u = 2 * (from_heart_axis(heart, *heart_material(heart, x, z, L, W)) - p)
+    now = state(heart, unwarp(theta % (2 * math.pi), heart.alpha))
+    u = 2 * (from_axis(heart, *material(heart, now, *to_axis(heart, p[None]))) - p)
     return (u @ affine[:, :2].inverse().T).movedim(-1, 1)
 
 # %% ../../nbs/models/09_motion.ipynb #b963ea22
@@ -101,7 +92,7 @@ def deform(
     "The prompt, deformed to each frame: equation (1)."
     b, t = fields.shape[:2]
     size = image.shape[-2:]
-    enlarged = F.interpolate(fields.flatten(0, 1), size=size, mode='bilinear')
+    enlarged = F.interpolate(fields.flatten(0, 1), size=size, mode='bicubic')
     ed = pixels(size[0], image.device) * 2 - 1 + enlarged.movedim(1, -1)
     y = invert_at(at_prompt.repeat_interleave(t, 0), ed, rounds)
     return sample_at(image.repeat_interleave(t, 0), y, 'bicubic').unflatten(0, (b, t))

@@ -42,6 +42,7 @@ class VRDMConfig:
     heads: int = 5
     harmonics: int = 4  # multiples of θ in a phase token
     condition_dropout: float = 0.1  # share of training samples without a condition, for each
+    noise_shift: float = 3.0  # of `diffusion.noise_levels`: frames of one heart are alike
 
     @classmethod
     def tiny(cls):
@@ -207,7 +208,8 @@ def loss(
     p = self.config.condition_dropout
     on = [condition_dropout_mask(b, p, random, device) for _ in range(3)]
     s = VRDMConditioning(theta, reps[at, i], theta[at, i], batch['ef'].to(reps), *on)
-    return dict(loss=diffusion_loss(lambda x, k: self(x, k, s), reps, random))
+    predict = lambda x, k: self(x, k, s)
+    return dict(loss=diffusion_loss(predict, reps, random, noise_shift=self.config.noise_shift))
 
 # %% ../../nbs/models/08_vrdm.ipynb #e79d0308
 @patch
@@ -226,4 +228,5 @@ def sample(
 
     theta = conditioning.theta
     shape = (*theta.shape, self.config.reps)
-    return sample(predict, shape, generator, steps, theta.device, callback)
+    shift = self.config.noise_shift
+    return sample(predict, shape, generator, steps, theta.device, callback, noise_shift=shift)

@@ -126,7 +126,7 @@ def keep_better(
     return mixed, 'masks are new; the old phase heads stay', found
 
 # %% ../../nbs/training/07_adapt.ipynb #d14c9f06
-STAGE_1 = ('pcdm', 'reader')  # the folders of weights that hold a stage 1
+STAGE_1 = ('pcdm',)  # the folders of weights that hold a stage 1
 
 # %% ../../nbs/training/07_adapt.ipynb #cc07fe38
 def _test_hearts(old: PCDM, config: FineTuneConfig) -> tuple[Stills, Stills]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from ..core.files import InputError, whole_file
 from ..core.random import seeded
 from ..phase.axis import phase_grid
-from ..phantom.render import phantom
 from ..phantom.chambers import PARTS
 from ..phantom.simulate import simulate
 from ..data.sector import crop_square
@@ -89,10 +88,7 @@ def phantom_beat(
     frames: int,  # round the beat at equal steps of phase
     structures: tuple[str, ...],  # whose masks are wanted
 ) -> tuple[Tensor, Tensor, Tensor]:  # video (t h w), masks (t s h w), theta (t)
-    "A phantom as a stage 1 with these structures was trained on."
-    if len(structures) == 1:
-        beat = phantom(generator, frames=frames)
-        return beat.video[:, 0], beat.mask[:, None], beat.theta
+    "A phantom and the masks of some of its structures."
     made = simulate(generator, theta=phase_grid(frames))
     return made.video[:, 0], made.masks[:, [PARTS.index(name) for name in structures]], made.theta
 
