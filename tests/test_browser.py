@@ -394,8 +394,10 @@ def test_lab_beats(page, lab, copy, tmp_path):
     upload(film)
     reel.get_by_text("30 frames/s").filter(has_text=f"film {hashlib.sha256(film).hexdigest()[:12]}").wait_for(timeout=60_000)
     assert "Doe" not in page.locator(".jp-OutputArea-output").last.inner_html()
+    accepted = page.locator(".reel .beats input:checked").count()
+    assert accepted > 0
     page.get_by_role("button", name="Save the accepted beats").click()
-    page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + 3)
+    page.wait_for_function("n => document.body.innerText.includes(`opens ${n} beats in all`)", arg=len(found) + accepted)
 
 
 def go_through_guesses(page):
