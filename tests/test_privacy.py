@@ -93,6 +93,7 @@ def test_burnt_in_text_is_cut_away_at_112(tmp_path):
         write_video(torch.from_numpy(frames[:, None]).float() / 255, gif, film.fps, scale=1)
         clips.append((decode(dicom).video, decode(gif).video))
     (dicom, gif), (bare_dicom, bare_gif) = clips
-    assert (dicom - bare_dicom).abs().mean() < .01 and dicom.max() > .5  # the letters' light may move the fan by a pixel
+    assert torch.equal(dicom, bare_dicom) and dicom.max() > .5
     assert not dicom[:, 0, :8, :24].any() and not dicom[:, 0, :8, -24:].any()
-    assert (gif - bare_gif).abs().mean() < .01 and not gif[:, 0, letters].any() and gif.max() > .5
+    assert (gif - bare_gif).abs().max() < 5 / 255  # beside letters the fan's faintest edge, up to 4 of 255, counts as background
+    assert not gif[:, 0, letters].any() and gif.max() > .5

@@ -28,7 +28,7 @@ from ..data.pool import Pool
 from ..data.augment import batch
 from ..data.still_pool import StillPool, still_batch
 from ..data.store import StorePool, open_pool
-from ..models.stage import Stage, shipped
+from ..models.stage import Stage
 from ..models.pcdm import PCDM, PCDMConfig, clip_batch
 from ..models.echofm import EchoPCDM, open_pcdm
 from ..models.vrdm import VRDM, VRDMConfig
@@ -276,7 +276,7 @@ def _heads(run: Path, pool, plan: TrainingPlan):
 def _motion(features: Features, plan: TrainingPlan):
     batches = partial(motion_batch, features, *plan.size('motion'), plan.seed)
     stage = first_weights(partial(Motion, plan.motion), 'motion', plan)
-    if plan.begin:
+    if stage.basis.any():  # begun with
         return stage, batches
     some = [batches(10**6 + i)['fields'].flatten(0, 1) for i in range(8)]
     return stage.learn_basis(torch.cat(some)), batches
